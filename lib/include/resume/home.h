@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * The home: guest memory in which the trampoline waits, and from which it leaves.
+ *
+ * It must be mapped, supervisor and executable, by the guest's own page tables (the instruction
+ * that loads the guest's CR3 runs there), contiguous both virtually and physically, and dead:
+ * nothing in the guest executes or reads it. Alignment padding of the guest kernel's text is all
+ * of that; it is recognised by its fill byte.
+ */
+#ifndef RESUME_HOME_H
+#define RESUME_HOME_H
+
+#include <resume/paging.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum resume_home_kind {
+    RESUME_HOME_NONE = 0,
+    RESUME_HOME_PADDING = 1, /* executable pages filled with INT3 (0xCC) */
+    RESUME_HOME_ZERO = 2     /* executable pages filled with zeroes: wiped again before landing */
+};
+
+struct resume_home {
+    resume_va_t va;  /* 4 KiB aligned */
+    resume_pa_t pa;  /* 4 KiB aligned */
+    uint64_t length; /* bytes, a multiple of 4 KiB */
+    uint32_t kind;   /* enum resume_home_kind */
+    uint8_t fill;    /* the byte it is filled with, and must be refilled with */
+    uint8_t reserved[3];
+};
+
+/* What a search looked at; for the message when it finds nothing. */
+struct resume_home_search {
+    uint64_t pages_executable; /* supervisor-executable 4 KiB units seen */
+    uint64_t longest_padding;  /* longest usable run of 0xCC, in bytes */
+    uint64_t longest_zero;     /* longest usable run of zeroes, in bytes */
+};
+
+/*
+ * resume_home_find - find a home of @length bytes in the guest's memory.
+ * @guest: the guest's page tables, as the CPU used them at the snapshot (user CR3 included).
+ * @length: bytes needed, a multiple of 4 KiB, > 0.
+ * @out: exactly @length bytes long; taken from the end of the longest run, padding before zeroes,
+ * the lower address on a tie. The run's first and last page are not used when it is long enough
+ * to spare them.
+ * @search: optional, filled also when nothing is found.
+ * Errors: EINVAL, ENOHOME (diag: expected = length, found = the longest run), those of the walk.
+ */
+int resume_home_find(const struct resume_paging *guest, uint64_t length, struct resume_home *out,
+                     struct resume_home_search *search, struct resume_diag *diag);
+
+/*
+ * resume_home_check - is @home still what resume_home_find promises (mapping, rights, fill)?
+ * Errors: EINVAL, EUNMAPPED, ECONFLICT (rights or contiguity), ENOHOME (fill differs; offset = VA).
+ */
+int resume_home_check(const struct resume_paging *guest, const struct resume_home *home,
+                      struct resume_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
