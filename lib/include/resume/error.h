@@ -32,6 +32,7 @@ enum resume_err {
     RESUME_EMANDATORY = -22, /* an unknown record that the writer declared mandatory */
     RESUME_EDUPLICATE = -23, /* a record that may occur once occurs again */
     RESUME_EMISSING = -24,   /* a record or field that is needed is not there */
+    RESUME_EORDER = -25,     /* a record out of its order, or of a vCPU that does not exist */
 
     /* The blob is well formed, but the state in it cannot be loaded. */
     RESUME_ECANON = -32,       /* an address is not canonical */
