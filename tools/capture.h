@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * Captures a VM as QEMU's migration stream, into a descriptor (a file, or the write end of a pipe
+ * or socket), and puts the VM back to work afterwards.
+ */
+#ifndef TOOLS_CAPTURE_H
+#define TOOLS_CAPTURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "progress.h"
+#include "qmp.h"
+
+/* How far a capture is. */
+struct capture_status {
+    bool done;
+    uint64_t transferred; /* bytes written so far */
+    uint64_t ram_done;    /* bytes of RAM dealt with */
+    uint64_t ram_total;   /* bytes of RAM; 0 = not known yet */
+};
+
+/*
+ * capture_stop - stop the VM and wait for the STOP event. Nothing when it is stopped already.
+ * @ret_was_running: optional; whether it ran.
+ * Refuses (EXIT_CODE_REFUSED) run states other than running, paused, prelaunch, postmigrate and
+ * debug.
+ */
+int capture_stop(struct qmp *qmp, bool *ret_was_running, struct report_failure *failure);
+
+/* capture_continue - let the VM run and wait for the RESUME event. Fits after capture_stop as well
+ * as after a capture. */
+int capture_continue(struct qmp *qmp, struct report_failure *failure);
+
+/*
+ * capture_begin - start writing the stream to @fd (which QEMU duplicates: the caller closes its own
+ * when it likes; a reader at the other end of a pipe sees EOF when QEMU is done and the caller has
+ * closed). No rate limit, events on, no other capability changed; capabilities that would alter the
+ * stream's form are refused. The VM should be stopped.
+ */
+int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure);
+
+/*
+ * capture_poll - wait up to @timeout_ms for news, then tell how far it is. A migration that failed
+ * is a failure (EXIT_CODE_ENVIRONMENT) with QEMU's reason.
+ */
+int capture_poll(struct qmp *qmp, int timeout_ms, struct capture_status *out,
+                 struct report_failure *failure);
+
+/*
+ * capture_wait - wait until the capture is complete.
+ * @idle_ms: fail (EXIT_CODE_TIMEOUT) when there was no progress for so long.
+ * @progress: optional; its current step is updated.
+ */
+int capture_wait(struct qmp *qmp, int idle_ms, struct progress *progress,
+                 struct report_failure *failure);
+
+/* capture_cancel - stop a capture under way and wait for it to be gone. For failure paths: best
+ * effort, reports nothing. */
+void capture_cancel(struct qmp *qmp);
+
+#endif
