@@ -28,14 +28,26 @@ struct resume_home {
     uint64_t length; /* bytes, a multiple of 4 KiB */
     uint32_t kind;   /* enum resume_home_kind */
     uint8_t fill;    /* the byte it is filled with, and must be refilled with */
-    uint8_t reserved[3];
+    /*
+     * 1 when every entry that translates the home has its accessed flag set, and every leaf its
+     * dirty flag. Otherwise the CPU sets the flag when it runs from, or writes to, the home at its
+     * guest-virtual address: bytes of the guest's tables, outside the home, then differ.
+     */
+    uint8_t accessed;
+    uint8_t dirty;
+    uint8_t reserved;
 };
+
+/* The longest home that can be asked for, in bytes. */
+#define RESUME_HOME_LENGTH_MAX (UINT64_C(16) << 20)
 
 /* What a search looked at; for the message when it finds nothing. */
 struct resume_home_search {
     uint64_t pages_executable; /* supervisor-executable 4 KiB units seen */
     uint64_t longest_padding;  /* longest usable run of 0xCC, in bytes */
     uint64_t longest_zero;     /* longest usable run of zeroes, in bytes */
+    uint32_t complete;         /* 0: the search's bounds ended it; there is more to look at */
+    uint32_t reserved;
 };
 
 /*

@@ -68,7 +68,10 @@ struct resume_paging_iter {
     resume_va_t next_va;
     resume_va_t last_va;
     uint32_t done;
-    uint32_t budget; /* table pages it may still visit: bounds hostile, self-referencing tables */
+    uint32_t budget;   /* table pages it may still visit: bounds hostile, self-referencing tables */
+    uint32_t level;    /* of the table that next_va is looked up in */
+    uint64_t entry[5]; /* the entries that lead to that table; at level n+1 */
+    resume_pa_t entry_pa[5]; /* where they were read */
 };
 
 /*
