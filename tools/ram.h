@@ -12,7 +12,7 @@
 
 #include "stream.h"
 
-#define RAM_RANGE_MAX 64u
+#define RAM_RANGE_MAX 256u
 #define RAM_CACHE_PAGES 256u
 
 /* A range of guest-physical addresses that shows a part of a block. All in bytes, 4 KiB aligned. */

@@ -59,7 +59,7 @@ int stream_fail(struct stream_error *error, int code, uint64_t offset, const cha
 #define STREAM_BLOCK_MAX 1024u               /* RAM blocks */
 #define STREAM_RAM_MAX (UINT64_C(1) << 44)   /* bytes of all RAM blocks together: 16 TiB */
 #define STREAM_TAIL_MAX (UINT64_C(64) << 20) /* bytes of device sections and description */
-#define STREAM_COMMAND_SWITCHOVER 10u        /* SWITCHOVER_START, sent by QEMU 10 */
+#define STREAM_COMMAND_SWITCHOVER 11u        /* SWITCHOVER_START, sent by QEMU 10 */
 
 /* Section types of the format. */
 enum stream_type {
@@ -142,6 +142,7 @@ struct stream {
     uint32_t type;    /* of the section being read */
     uint32_t section; /* its id */
     uint32_t ram_id;  /* id of the RAM section, once started */
+    bool configured;
     bool ram_started;
     bool ram_ended;
     uint32_t last_block; /* for CONTINUE */
@@ -193,11 +194,11 @@ int stream_next(struct stream *stream, struct stream_event *event, struct stream
 /*
  * stream_sink_to - give the sink everything before file offset @offset, now.
  * stream_sink_skip - as if that were given, but leave it out.
- * @offset: from the sink's present position to the end of the current event, which is enough to
+ * @offset: from the sink's present position to the end of the current event. That is enough to
  * insert before an event (its offset), after it (offset + length), or to replace it (to, then
- * skip). Whoever leaves out an entry that is `named` must see to it that the next entry, if it is
- * not, gets a name; the simplest way to change pages is to insert named ones before the STREAM_RAM_END
- * of the section of type END.
+ * skip); only a list of blocks may have gone to the sink already. Whoever leaves out an entry that
+ * is `named` must see to it that the next entry, if it is not, gets a name; the simplest way to
+ * change pages is to insert named ones before the STREAM_RAM_END of the section of type END.
  * Errors: EINVAL (offset outside that range), TOOL_ESINK.
  */
 int stream_sink_to(struct stream *stream, uint64_t offset, struct stream_error *error);
