@@ -196,7 +196,8 @@ struct resume_xsave {
     struct resume_xcomp comp[RESUME_XCOMP_MAX];
 };
 
-/* Longest XSAVE image that a record may carry, in bytes. */
+/* Shortest (legacy region and header) and longest XSAVE image that a record may carry, in bytes. */
+#define RESUME_XSAVE_MIN 576
 #define RESUME_XSAVE_MAX 16384
 
 /* Everything known of one vCPU. */
@@ -247,6 +248,8 @@ struct resume_state {
     uint32_t crc32c; /* the blob's checksum: names this very state, a plan refers to it */
     uint16_t major;
     uint16_t minor;
+    uint16_t header_size;
+    uint16_t reserved;
 };
 
 /* The most vCPUs a blob may carry. */
@@ -258,23 +261,29 @@ struct resume_state {
  * @length: bytes available; bytes after the blob's own total size are an error.
  * @out: the opened view.  @diag: optional.
  * Checks header, version, checksum and every record's frame; reads no register.
+ * Time grows linearly with @length, which is at most RESUME_FORMAT_SIZE_MAX.
  * Errors: EINVAL, ETRUNC, EMAGIC, EVERSION, ELENGTH, ERESERVED, ECRC, EMANDATORY, EDUPLICATE,
- * EMISSING.
+ * EMISSING, EORDER.
  */
 int resume_state_open(const void *data, size_t length, struct resume_state *out,
                       struct resume_diag *diag);
 
 /*
  * resume_state_vcpu - decode one vCPU of an opened blob.
- * @index: 0 .. vcpu_count - 1.  @out: about 3 KiB; its xsave.area points into the blob.
- * Errors: EINVAL, ELENGTH, ERESERVED, EREGISTER (an enumerated value is out of range).
+ * @index: 0 .. vcpu_count - 1.  @out: about 3 KiB; its xsave.area points into the blob. What is
+ * not valid in it is zero; its MSRs ascend by index.
+ * Errors: EINVAL, ELENGTH, ERESERVED (also: a field that is not valid is not zero), EREGISTER (an
+ * enumerated value is out of range), EDUPLICATE (an MSR twice), EORDER (MSRs do not ascend).
  */
 int resume_state_vcpu(const struct resume_state *state, uint32_t index, struct resume_vcpu *out,
                       struct resume_diag *diag);
 
 /*
  * resume_state_machine - decode the machine facts of an opened blob.
- * Errors: EINVAL, ELENGTH, ERESERVED, ECONSISTENT (ranges unsorted, unaligned, overlapping).
+ * @out: `source` and `accel` may hold values that are not listed here, from a later producer; the
+ * names hold printable ASCII only.
+ * Errors: EINVAL, ELENGTH, ERESERVED (also: a name that is not zero-terminated printable ASCII),
+ * ECONSISTENT (ranges empty, unsorted, unaligned, wrapping or overlapping).
  */
 int resume_state_machine(const struct resume_state *state, struct resume_machine *out,
                          struct resume_diag *diag);
@@ -282,7 +291,10 @@ int resume_state_machine(const struct resume_state *state, struct resume_machine
 /*
  * resume_state_size - exact size of the blob that resume_state_write would produce.
  * @vcpus: array of @count vCPUs, 1 <= count <= RESUME_VCPU_MAX.  @ret_size: bytes.
- * Errors: EINVAL, ELENGTH (a count or length in the records is beyond its maximum).
+ * Refuses what resume_state_vcpu or resume_state_machine would refuse to read back.
+ * Errors: EINVAL (also: a name is not zero-terminated printable ASCII), ELENGTH (a count or length
+ * in the records is beyond its maximum), ERESERVED (unknown MSR flags), EREGISTER (an enumerated
+ * value is out of range), EDUPLICATE (an MSR twice), ECONSISTENT (ranges).
  */
 int resume_state_size(const struct resume_machine *machine, const struct resume_vcpu *vcpus,
                       uint32_t count, size_t *ret_size);
@@ -290,7 +302,8 @@ int resume_state_size(const struct resume_machine *machine, const struct resume_
 /*
  * resume_state_write - serialise.
  * @buffer: at least resume_state_size() bytes, any alignment.  @ret_size: bytes written.
- * The result is deterministic: equal state gives equal bytes.
+ * The result is deterministic: equal state gives equal bytes. Fields that are not valid are written
+ * as zero, MSRs in ascending order.
  * Errors: those of resume_state_size, ENOSPC.
  */
 int resume_state_write(const struct resume_machine *machine, const struct resume_vcpu *vcpus,
@@ -313,6 +326,36 @@ int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct 
  */
 int resume_vcpu_check_scope(const struct resume_vcpu *vcpu, uint32_t index,
                             struct resume_diag *diag);
+
+/*
+ * The fields of regs, segs, ctrl, debug and run by name: for programs that print or compare a whole
+ * vCPU. The reader and the writer of blobs work from the same table. It ascends by `offset`. For
+ * GDTR and IDTR only base and limit are in it.
+ */
+struct resume_field {
+    char record[8];        /* "GPR", "SEG", "CTRL", "DEBUG", "RUN" */
+    char name[24];         /* unique in the table: "rax", "cs.base", "cr4", "dr7", "mp_state" */
+    uint16_t tag;          /* RESUME_FORMAT_TAG_* of the record */
+    uint16_t size;         /* bytes: 2, 4 or 8 */
+    uint32_t offset;       /* of the field in struct resume_vcpu */
+    uint32_t valid_offset; /* of the 64-bit validity word in struct resume_vcpu */
+    uint32_t valid_bit;    /* number of the bit in it; the parts of a segment share one */
+};
+
+/* resume_field_table - the whole table.  @ret_count: entries, never NULL. */
+const struct resume_field *resume_field_table(size_t *ret_count);
+
+/* resume_field_find - the field of that name, or NULL. */
+const struct resume_field *resume_field_find(const char *name);
+
+/* resume_field_valid - 1 when the field's validity bit is set, else 0. No pointer may be NULL. */
+int resume_field_valid(const struct resume_vcpu *vcpu, const struct resume_field *field);
+
+/* resume_field_get - the field's value, zero-extended, whether valid or not. */
+uint64_t resume_field_get(const struct resume_vcpu *vcpu, const struct resume_field *field);
+
+/* resume_field_set - store a value, cut to the field's size, and set the validity bit. */
+void resume_field_set(struct resume_vcpu *vcpu, const struct resume_field *field, uint64_t value);
 
 /*
  * resume_vcpu_msr - find an MSR in a record.
