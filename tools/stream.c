@@ -228,7 +228,6 @@ static int read_section(struct stream *stream, struct stream_event *event, uint8
     }
     stream->type = type;
     stream->section = id;
-    stream->have_block = false;
     stream->state = STREAM_STATE_RAM;
     event->kind = STREAM_SECTION;
     return 0;

@@ -111,7 +111,8 @@ struct stream_event {
     uint64_t page_offset; /* ZERO, PAGE: offset in the block, a multiple of 4 KiB */
     const uint8_t *page;  /* PAGE: 4096 bytes, any alignment, valid until the next call */
     uint8_t fill;         /* ZERO: the byte that the page is filled with */
-    bool named;           /* ZERO, PAGE: the entry carries the block's name (not CONTINUE) */
+    bool named;           /* ZERO, PAGE: the entry carries the block's name; else it is that of the
+ entry before, which may be in an earlier section */
     uint64_t offset;      /* file offset of the entry's or section's first byte */
     uint64_t data_offset; /* PAGE: file offset of the 4096 bytes */
     uint64_t length;      /* bytes of the stream that the event covers, from `offset` */
@@ -197,7 +198,8 @@ int stream_next(struct stream *stream, struct stream_event *event, struct stream
  * @offset: from the sink's present position to the end of the current event. That is enough to
  * insert before an event (its offset), after it (offset + length), or to replace it (to, then
  * skip); only a list of blocks may have gone to the sink already. Whoever leaves out an entry that
- * is `named` must see to it that the next entry, if it is not, gets a name; the simplest way to
+ * is `named` must see to it that the next entry, if it is not, gets a name (even in the next
+ * section); the simplest way to
  * change pages is to insert named ones before the STREAM_RAM_END of the section of type END.
  * Errors: EINVAL (offset outside that range), TOOL_ESINK.
  */
