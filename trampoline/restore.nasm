@@ -114,12 +114,15 @@ restore:
 
     stage RESUME_STAGE_FPU
     lea rsi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_XSAVE]
-    test dword [handoff(flags)], RESUME_HANDOFF_XSAVE
+    mov ebx, [handoff(flags)]
+    test ebx, RESUME_HANDOFF_XSETBV
     jz .fxrstor
     xor ecx, ecx
     mov eax, [handoff(xcr0)]
     mov edx, [handoff(xcr0) + 4]
     xsetbv
+    test ebx, RESUME_HANDOFF_XRSTOR
+    jz .fxrstor
     mov eax, -1                         ; every component that XCR0 enables
     mov edx, eax
     xrstor64 [rsi]

@@ -20,6 +20,7 @@
 #define CR4_PCIDE (UINT64_C(1) << 17)
 #define CR4_OSXSAVE (UINT64_C(1) << 18)
 
+#define XCR0_SSE UINT64_C(2)
 #define XCR0_X87_SSE UINT64_C(3)
 
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
@@ -55,17 +56,15 @@ static void *window_page(void *ctx, resume_pa_t pa)
 /* MSRs that the trampoline loads itself, at a moment of its own, or that travel with devices. */
 static int msr_is_elsewhere(uint32_t index)
 {
-    return index == RESUME_MSR_EFER || index == RESUME_MSR_FS_BASE ||
-           index == RESUME_MSR_GS_BASE || index == RESUME_MSR_TSC ||
-           index == RESUME_MSR_APIC_BASE;
+    return index == RESUME_MSR_EFER || index == RESUME_MSR_FS_BASE || index == RESUME_MSR_GS_BASE ||
+           index == RESUME_MSR_TSC || index == RESUME_MSR_APIC_BASE;
 }
 
 static int fill_msrs(const struct resume_vcpu *vcpu, struct resume_handoff *handoff,
                      struct resume_diag *diag)
 {
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (msr_is_elsewhere(vcpu->msr[i].index) ||
-            (vcpu->msr[i].flags & RESUME_MSR_OPTIONAL) != 0)
+        if (msr_is_elsewhere(vcpu->msr[i].index) || (vcpu->msr[i].flags & RESUME_MSR_OPTIONAL) != 0)
             continue;
         if (handoff->msr_count == RESUME_HANDOFF_MSRS)
             return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
@@ -89,8 +88,7 @@ static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *ha
     handoff->cr4 = vcpu->ctrl.cr4;
     handoff->cr8 = vcpu->ctrl.cr8;
     handoff->efer = vcpu->ctrl.efer;
-    handoff->xcr0 =
-        (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0 ? vcpu->ctrl.xcr0 : UINT64_C(1);
+    handoff->xcr0 = (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0 ? vcpu->ctrl.xcr0 : UINT64_C(1);
     memcpy(handoff->dr, vcpu->debug.dr, sizeof(handoff->dr));
     handoff->dr6 = vcpu->debug.dr6;
     handoff->dr7 = vcpu->debug.dr7;
@@ -115,8 +113,10 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
         (vcpu->ctrl.cr0 & ~(CR0_WP | CR0_TS | CR0_EM | CR0_AM | CR0_CD | CR0_NW)) | CR0_PE | CR0_PG;
     handoff->modes_cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | (vcpu->ctrl.cr4 & CR4_LA57);
     if (input->xsave) {
-        handoff->flags |= RESUME_HANDOFF_XSAVE;
+        handoff->flags |= RESUME_HANDOFF_XSETBV;
         handoff->modes_cr4 |= CR4_OSXSAVE;
+        if ((handoff->xcr0 & XCR0_SSE) != 0)
+            handoff->flags |= RESUME_HANDOFF_XRSTOR;
     }
     handoff->bare_cr3 = vcpu->ctrl.cr3 & ~UINT64_C(0xfff);
     handoff->own_gdtr.limit = OWN_GDT_LENGTH - 1;
@@ -180,7 +180,8 @@ static int fill_code(const struct resume_image_input *input, uint8_t *image,
     if (input->trampoline_length < sizeof(header))
         return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 0, input->trampoline_length,
                            sizeof(header), RESUME_NO_VCPU);
-    memcpy(&header, code, sizeof(header)); /* built for this very CPU and compiler: no foreign data */
+    memcpy(&header, code,
+           sizeof(header)); /* built for this very CPU and compiler: no foreign data */
     if (header.magic != RESUME_TRAMPOLINE_MAGIC)
         return resume_fail(diag, RESUME_EMAGIC, "trampoline", "magic", 0, header.magic,
                            RESUME_TRAMPOLINE_MAGIC, RESUME_NO_VCPU);
@@ -188,8 +189,8 @@ static int fill_code(const struct resume_image_input *input, uint8_t *image,
         return resume_fail(diag, RESUME_EVERSION, "trampoline", "version", 8, header.version,
                            RESUME_HANDOFF_VERSION, RESUME_NO_VCPU);
     if (header.size != input->trampoline_length)
-        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12,
-                           input->trampoline_length, header.size, RESUME_NO_VCPU);
+        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12, input->trampoline_length,
+                           header.size, RESUME_NO_VCPU);
     if (header.size > room)
         return resume_fail(diag, RESUME_ENOSPC, "trampoline", "size", 12, header.size, room,
                            RESUME_NO_VCPU);
@@ -218,8 +219,8 @@ static int fill_tables(const struct resume_image_input *input, struct resume_han
     struct resume_paging_builder builder;
     struct resume_arena arena;
     uint32_t levels = (input->vcpu->ctrl.cr4 & CR4_LA57) != 0 ? 5 : 4;
-    int err = resume_arena_init(&arena, &phys, home->pa + RESUME_HOME_TABLES,
-                                RESUME_HOME_TABLE_PAGES);
+    int err =
+        resume_arena_init(&arena, &phys, home->pa + RESUME_HOME_TABLES, RESUME_HOME_TABLE_PAGES);
 
     if (err == RESUME_OK)
         err = resume_paging_builder_init(&builder, &arena, levels, 0, diag);

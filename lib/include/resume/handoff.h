@@ -20,9 +20,10 @@ extern "C" {
 #define RESUME_HOME_HANDOFF 0x0000u /* struct resume_handoff */
 #define RESUME_HOME_XSAVE 0x1000u   /* XSAVE image, at most one page */
 #define RESUME_HOME_GDT 0x2000u     /* private copy of the guest's GDT, at most one page */
-#define RESUME_HOME_SYSTEM 0x3000u  /* the trampoline's own GDT and IDT; its stack grows down from the end */
-#define RESUME_HOME_CODE 0x4000u    /* the trampoline, at most two pages */
-#define RESUME_HOME_TABLES 0x6000u  /* page tables that map the home at its guest address */
+#define RESUME_HOME_SYSTEM                                                                         \
+    0x3000u /* the trampoline's own GDT and IDT; its stack grows down from the end */
+#define RESUME_HOME_CODE 0x4000u   /* the trampoline, at most two pages */
+#define RESUME_HOME_TABLES 0x6000u /* page tables that map the home at its guest address */
 #define RESUME_HOME_LANDING_MAX 128u
 #define RESUME_HOME_LENGTH 0x10000u
 
@@ -39,21 +40,23 @@ extern "C" {
 /* How far a vCPU has come; written to `stage`, quoted in fault reports. */
 enum resume_stage {
     RESUME_STAGE_NONE = 0,
-    RESUME_STAGE_ENTER = 1,       /* left the firmware, copying the home into place */
-    RESUME_STAGE_PARKED = 2,      /* waiting for `go` */
-    RESUME_STAGE_MODES = 3,       /* CR4, EFER, CR0 */
-    RESUME_STAGE_FPU = 4,         /* XCR0, XRSTOR */
-    RESUME_STAGE_MSRS = 5,        /* the MSR list */
-    RESUME_STAGE_DEBUG = 6,       /* DR0-3, DR6 */
-    RESUME_STAGE_PAGING = 7,      /* the guest's CR3 and CR4 */
-    RESUME_STAGE_SEGMENTS = 8,    /* GDT copy, LTR, LLDT, selectors, bases */
-    RESUME_STAGE_LAST = 9         /* CR2, CR8, DR7; then the guest's IDT and GDT */
+    RESUME_STAGE_ENTER = 1,    /* left the firmware, copying the home into place */
+    RESUME_STAGE_PARKED = 2,   /* waiting for `go` */
+    RESUME_STAGE_MODES = 3,    /* CR4, EFER, CR0 */
+    RESUME_STAGE_FPU = 4,      /* XCR0, XRSTOR */
+    RESUME_STAGE_MSRS = 5,     /* the MSR list */
+    RESUME_STAGE_DEBUG = 6,    /* DR0-3, DR6 */
+    RESUME_STAGE_PAGING = 7,   /* the guest's CR3 and CR4 */
+    RESUME_STAGE_SEGMENTS = 8, /* GDT copy, LTR, LLDT, selectors, bases */
+    RESUME_STAGE_LAST = 9      /* CR2, CR8, DR7; then the guest's IDT and GDT */
 };
 
 /* Flags of a handoff. */
-#define RESUME_HANDOFF_XSAVE UINT32_C(1)      /* XRSTOR and XSETBV; else FXRSTOR */
+#define RESUME_HANDOFF_XSETBV UINT32_C(1)     /* the CPU has XCR0: load it */
 #define RESUME_HANDOFF_DEBUG_PORT UINT32_C(2) /* debug_port takes text */
-#define RESUME_HANDOFF_KERNEL_CS UINT32_C(4)  /* load the guest's CS before landing (CPL 0, 64-bit) */
+#define RESUME_HANDOFF_XRSTOR UINT32_C(8)     /* XCR0 enables SSE at least: XRSTOR, else FXRSTOR */
+#define RESUME_HANDOFF_KERNEL_CS                                                                   \
+    UINT32_C(4) /* load the guest's CS before landing (CPL 0, 64-bit) */
 
 /* The most MSRs that the trampoline loads. */
 #define RESUME_HANDOFF_MSRS 32u
@@ -76,7 +79,7 @@ struct resume_fault {
 struct resume_handoff {
     uint64_t magic;
     uint32_t version;
-    uint32_t size; /* sizeof(struct resume_handoff) */
+    uint32_t size;  /* sizeof(struct resume_handoff) */
     uint32_t go;    /* 0 = stay parked; anything else = restore and leave */
     uint32_t stage; /* enum resume_stage */
     uint32_t flags; /* RESUME_HANDOFF_* */
@@ -89,12 +92,12 @@ struct resume_handoff {
     uint64_t tables_cr3; /* the tables at RESUME_HOME_TABLES */
 
     /* For the landing. */
-    uint64_t landing_va;   /* its first instruction, the refill */
-    uint64_t landing_rsp;  /* RSP while it runs */
+    uint64_t landing_va;    /* its first instruction, the refill */
+    uint64_t landing_rsp;   /* RSP while it runs */
     uint64_t landing_flags; /* RFLAGS while it runs: IF and TF clear, DF clear */
-    uint64_t landing_rax;  /* CR0 with the fill byte in its low byte */
+    uint64_t landing_rax;   /* CR0 with the fill byte in its low byte */
     uint64_t refill_length; /* bytes from home_va up to the landing */
-    uint64_t leave_va;     /* its last instruction, the one that enters the guest */
+    uint64_t leave_va;      /* its last instruction, the one that enters the guest */
 
     /* The guest. */
     uint64_t gpr[RESUME_GPR_COUNT];
@@ -136,9 +139,9 @@ struct resume_handoff {
  * mapped by the firmware's tables and by the transit tables.
  */
 struct resume_transit {
-    uint64_t cr3;         /* transit tables: staging and home identity mapped, home also at its VA */
-    uint64_t cr4;         /* CR4 while in transit */
-    uint64_t image_pa;    /* the prepared home */
+    uint64_t cr3;      /* transit tables: staging and home identity mapped, home also at its VA */
+    uint64_t cr4;      /* CR4 while in transit */
+    uint64_t image_pa; /* the prepared home */
     uint64_t home_pa;
     uint64_t home_va;
     uint64_t home_length;
@@ -149,9 +152,9 @@ struct resume_trampoline_header {
     uint64_t magic;
     uint32_t version; /* RESUME_HANDOFF_VERSION */
     uint32_t size;
-    uint32_t enter;      /* code: void enter(struct resume_transit *) in RDI, never returns */
-    uint32_t park;       /* code: entered at its guest address, on the home's tables or the transit's */
-    uint32_t vectors;    /* 32 exception entries */
+    uint32_t enter; /* code: void enter(struct resume_transit *) in RDI, never returns */
+    uint32_t park;  /* code: entered at its guest address, on the home's tables or the transit's */
+    uint32_t vectors;     /* 32 exception entries */
     uint32_t vector_size; /* bytes from one to the next */
 };
 #define RESUME_TRAMPOLINE_MAGIC UINT64_C(0x504d4152544d5352) /* "RSMTRAMP" */

@@ -31,18 +31,19 @@ enum resume_landing_form {
 
 struct resume_landing {
     uint8_t bytes[RESUME_LANDING_MAX];
-    uint32_t length;   /* bytes used; they are the last of the home */
-    uint32_t form;     /* enum resume_landing_form */
-    uint32_t leave;    /* offset in bytes[] of the instruction that enters the guest; it is preceded
+    uint32_t length; /* bytes used; they are the last of the home */
+    uint32_t form;   /* enum resume_landing_form */
+    uint32_t leave;  /* offset in bytes[] of the instruction that enters the guest; it is preceded
                           by STI when `sti` is set */
     uint32_t sti;
-    uint32_t differs;  /* bytes that are not the fill byte: what stays different in guest memory */
+    uint32_t differs; /* bytes that are not the fill byte: what stays different in guest memory */
     uint32_t reserved;
-    resume_va_t va;    /* where bytes[0] lies: the refill */
-    uint64_t rsp;      /* RSP on entry */
-    uint64_t rflags;   /* RFLAGS on entry */
-    uint64_t rax;      /* RAX on entry: CR0 with the fill byte as its low byte */
-    uint64_t refill_length; /* RCX on entry: bytes from the home's start to va; RDI = the home's VA */
+    resume_va_t va;  /* where bytes[0] lies: the refill */
+    uint64_t rsp;    /* RSP on entry */
+    uint64_t rflags; /* RFLAGS on entry */
+    uint64_t rax;    /* RAX on entry: CR0 with the fill byte as its low byte */
+    uint64_t
+        refill_length; /* RCX on entry: bytes from the home's start to va; RDI = the home's VA */
 };
 
 /*

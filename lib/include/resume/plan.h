@@ -67,8 +67,8 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
                        struct resume_diag *diag);
 
 /* The memory in which the way from the firmware into the home is prepared. */
-#define RESUME_STAGING_IMAGE 0x0000u                       /* the home's image */
-#define RESUME_STAGING_TRANSIT RESUME_HOME_LENGTH          /* struct resume_transit */
+#define RESUME_STAGING_IMAGE 0x0000u                        /* the home's image */
+#define RESUME_STAGING_TRANSIT RESUME_HOME_LENGTH           /* struct resume_transit */
 #define RESUME_STAGING_TABLES (RESUME_HOME_LENGTH + 0x1000) /* transit tables */
 #define RESUME_STAGING_TABLE_PAGES 24u
 #define RESUME_STAGING_LENGTH                                                                      \

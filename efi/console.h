@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * What the loader says: on the UEFI console, and line by line on QEMU's debug console, where the
+ * host tool listens. Usable until boot services end.
+ */
+#ifndef RESUME_EFI_CONSOLE_H
+#define RESUME_EFI_CONSOLE_H
+
+#include <efi.h>
+#include <stdint.h>
+
+/* Looks for a debug console at port 0x402 (it answers 0xE9); @system is borrowed for good. */
+void console_init(EFI_SYSTEM_TABLE *system);
+
+/* The debug console's port, 0 when there is none. */
+uint16_t console_debug_port(void);
+
+/*
+ * console_line - print "libresume: ", the text, and the end of the line.
+ * @format: ASCII; %s takes a char string, %u a uint64_t in decimal, %x a uint64_t in hexadecimal
+ * with 0x. Nothing else is understood.
+ */
+void console_line(const char *format, ...);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* The few privileged instructions that the loader needs. */
+#ifndef RESUME_EFI_IO_H
+#define RESUME_EFI_IO_H
+
+#include <stdint.h>
+
+static inline void io_write8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void io_write16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t io_read8(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint64_t cpu_read_cr4(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("movq %%cr4, %0" : "=r"(value));
+    return value;
+}
+
+static inline void cpu_query_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    (void)ctx;
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                     : "a"(leaf), "c"(subleaf));
+}
+
+#endif
