@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* Walking the device sections with their description. */
+#define _GNU_SOURCE
+#include "vmdesc.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmdesc_json.h"
+
+#define PATH_MAX_LENGTH 1024u
+#define CHUNK_SIZE ((size_t)64 << 10)
+
+/* Paths live in chunks that never move. */
+struct chunk {
+    struct chunk *next;
+    size_t used;
+    char text[CHUNK_SIZE];
+};
+
+/* One description being walked: a device's, a structure's, a subsection's. */
+struct frame {
+    const char *name; /* of the description, for subsection names; NULL when it has none */
+    json_t *fields;
+    json_t *subsections;
+    size_t field;      /* the next one */
+    size_t subsection; /* the next one */
+    size_t path;       /* length of the path of this frame, without separator */
+    size_t base;       /* the same without the element's index */
+    char separator;    /* between path and field name */
+    bool sized;
+    size_t start;  /* where this element begins in the tail */
+    uint64_t size; /* its length, if sized */
+    uint32_t element;
+    uint32_t elements;
+    bool indexed; /* the path shows the element */
+};
+
+struct walk {
+    struct vmdesc *desc;
+    struct stream_error *error;
+    size_t pos;
+    size_t limit; /* the sections end before this */
+    size_t field_capacity;
+    size_t section_capacity;
+    uint32_t steps;
+    uint32_t depth;
+    struct frame frame[VMDESC_DEPTH_MAX];
+    char path[PATH_MAX_LENGTH];
+};
+
+static const char hint_description[] =
+    "take the snapshot again, without -machine suppress-vmdesc=on";
+
+static int fail(const struct walk *walk, int code, const char *what)
+{
+    return stream_fail(walk->error, code, walk->desc->tail_offset + walk->pos, hint_description,
+                       "device sections, in \"%.100s\": %s", walk->path, what);
+}
+
+static int no_memory(const struct walk *walk)
+{
+    return stream_fail(walk->error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+}
+
+/* A copy of the current path that lives as long as the vmdesc. */
+static const char *keep_path(struct walk *walk)
+{
+    size_t length = strlen(walk->path) + 1;
+    struct chunk *chunk = walk->desc->strings;
+    if (chunk == NULL || chunk->used + length > CHUNK_SIZE) {
+        chunk = malloc(sizeof(*chunk));
+        if (chunk == NULL)
+            return NULL;
+        chunk->next = walk->desc->strings;
+        chunk->used = 0;
+        walk->desc->strings = chunk;
+    }
+    char *copy = chunk->text + chunk->used;
+    memcpy(copy, walk->path, length);
+    chunk->used += length;
+    return copy;
+}
+
+/* Makes the path its first @length bytes and a formatted rest. */
+static int set_path(struct walk *walk, size_t length, char separator, const char *name)
+{
+    int written = snprintf(walk->path + length, PATH_MAX_LENGTH - length, "%c%s", separator, name);
+    if (written < 0 || (size_t)written >= PATH_MAX_LENGTH - length)
+        return fail(walk, RESUME_ELENGTH, "a field's path is too long");
+    return 0;
+}
+
+static int add_index(struct walk *walk, uint64_t index)
+{
+    size_t length = strlen(walk->path);
+    int written = snprintf(walk->path + length, PATH_MAX_LENGTH - length, "[%llu]",
+                           (unsigned long long)index);
+    if (written < 0 || (size_t)written >= PATH_MAX_LENGTH - length)
+        return fail(walk, RESUME_ELENGTH, "a field's path is too long");
+    return 0;
+}
+
+static int push(struct walk *walk, const struct frame *frame)
+{
+    if (walk->depth == VMDESC_DEPTH_MAX)
+        return fail(walk, RESUME_ELENGTH, "structures are nested too deeply");
+    walk->frame[walk->depth++] = *frame;
+    return 0;
+}
+
+/* Every field and structure element visited costs a step; this is what bounds the work. */
+static int step(struct walk *walk)
+{
+    if (walk->steps == VMDESC_FIELD_MAX)
+        return fail(walk, RESUME_ELENGTH, "more fields than are believed");
+    walk->steps++;
+    return 0;
+}
+
+static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_t array_len)
+{
+    struct vmdesc *desc = walk->desc;
+    if (desc->field_count == walk->field_capacity) {
+        size_t capacity = walk->field_capacity * 2;
+        struct vmdesc_field *fields = realloc(desc->fields, capacity * sizeof(*fields));
+        if (fields == NULL)
+            return no_memory(walk);
+        desc->fields = fields;
+        walk->field_capacity = capacity;
+    }
+    const char *path = keep_path(walk);
+    if (path == NULL)
+        return no_memory(walk);
+    desc->fields[desc->field_count++] = (struct vmdesc_field){
+        .path = path,
+        .type = type,
+        .data = desc->tail + walk->pos,
+        .offset = desc->tail_offset + walk->pos,
+        .size = size,
+        .array_len = array_len,
+    };
+    walk->pos += (size_t)size * array_len;
+    return step(walk);
+}
+
+/* A field without inner description: one entry, or one per element of a short array. */
+static int walk_plain(struct walk *walk, const char *type, uint32_t size, uint32_t array_len)
+{
+    size_t base = strlen(walk->path);
+    if (array_len == 1 || array_len > VMDESC_EXPAND_MAX)
+        return add_field(walk, type, size, array_len);
+    for (uint32_t i = 0; i < array_len; i++) {
+        walk->path[base] = '\0';
+        int ret = add_index(walk, i);
+        if (ret == 0)
+            ret = add_field(walk, type, size, 1);
+        if (ret != 0)
+            return ret;
+    }
+    return 0;
+}
+
+static int walk_field(struct walk *walk, const struct frame *frame, json_t *json)
+{
+    struct vmdesc_json_field field;
+    const char *problem = vmdesc_json_field(json, &field);
+    if (problem != NULL)
+        return fail(walk, RESUME_ERESERVED, problem);
+    int ret = set_path(walk, frame->path, frame->separator, field.name);
+    if (ret == 0 && field.has_index)
+        ret = add_index(walk, field.index);
+    if (ret == 0)
+        ret = step(walk);
+    if (ret != 0)
+        return ret;
+
+    uint64_t total = (uint64_t)field.size * field.array_len;
+    if (total > walk->limit - walk->pos)
+        return fail(walk, RESUME_ELENGTH, "the field is longer than what is left of the stream");
+    if (field.fields == NULL || (!field.is_struct && (field.array_len != 1 || !field.consistent)))
+        return walk_plain(walk, field.type, field.size, field.array_len);
+    if (field.size == 0 && field.array_len > 1)
+        return fail(walk, RESUME_ELENGTH, "an array of structures without length");
+
+    struct frame inner = {
+        .name = field.vmsd_name,
+        .fields = field.fields,
+        .subsections = field.subsections,
+        .base = strlen(walk->path),
+        .separator = '.',
+        .sized = true,
+        .start = walk->pos,
+        .size = field.size,
+        .elements = field.array_len,
+        .indexed = field.has_array_len,
+    };
+    if (inner.indexed)
+        ret = add_index(walk, 0);
+    inner.path = strlen(walk->path);
+    return ret == 0 ? push(walk, &inner) : ret;
+}
+
+static int walk_subsection(struct walk *walk, const struct frame *frame, json_t *json)
+{
+    struct vmdesc_json_section section;
+    const char *problem = vmdesc_json_subsection(json, &section);
+    if (problem != NULL)
+        return fail(walk, RESUME_ERESERVED, problem);
+    const char *name = section.name;
+    size_t parent = frame->name != NULL ? strlen(frame->name) : 0;
+    if (parent > 0 && strncmp(name, frame->name, parent) == 0 && name[parent] == '/' &&
+        name[parent + 1] != '\0')
+        name += parent + 1;
+    int ret = set_path(walk, frame->path, '/', name);
+    if (ret == 0)
+        ret = step(walk);
+    if (ret != 0)
+        return ret;
+
+    const uint8_t *p = walk->desc->tail + walk->pos;
+    size_t length = strlen(section.name);
+    size_t left = walk->limit - walk->pos;
+    if (left < 2 + length + 4)
+        return fail(walk, RESUME_ETRUNC, "the stream ends in a subsection's header");
+    if (p[0] != STREAM_TYPE_SUBSECTION || p[1] != length ||
+        memcmp(p + 2, section.name, length) != 0)
+        return fail(walk, RESUME_ECONSISTENT, "the subsection that is described is not there");
+    if (section.has_version && stream_be32(p + 2 + length) != section.version)
+        return fail(walk, RESUME_ECONSISTENT, "the subsection's version is not the described one");
+    walk->pos += 2 + length + 4;
+
+    struct frame inner = {
+        .name = section.name,
+        .fields = section.fields,
+        .subsections = section.subsections,
+        .path = strlen(walk->path),
+        .base = strlen(walk->path),
+        .separator = '/',
+        .start = walk->pos,
+        .elements = 1,
+    };
+    return push(walk, &inner);
+}
+
+/* The top frame has no more fields or subsections: the next element of its array, or its end. */
+static int end_frame(struct walk *walk)
+{
+    struct frame *frame = &walk->frame[walk->depth - 1];
+    walk->path[frame->path] = '\0';
+    if (frame->sized && walk->pos - frame->start != frame->size)
+        return fail(walk, RESUME_ELENGTH, "a structure is not as long as its fields");
+    frame->element++;
+    if (frame->element == frame->elements) {
+        walk->depth--;
+        return 0;
+    }
+    frame->field = 0;
+    frame->subsection = 0;
+    frame->start = walk->pos;
+    walk->path[frame->base] = '\0';
+    int ret = add_index(walk, frame->element);
+    frame->path = strlen(walk->path);
+    return ret == 0 ? step(walk) : ret;
+}
+
+/* Walks one section's payload; the frame of the device is on the stack. */
+static int walk_payload(struct walk *walk)
+{
+    while (walk->depth > 0) {
+        struct frame *frame = &walk->frame[walk->depth - 1];
+        int ret;
+        walk->path[frame->path] = '\0';
+        if (frame->field < json_array_size(frame->fields))
+            ret = walk_field(walk, frame, json_array_get(frame->fields, frame->field++));
+        else if (frame->subsection < json_array_size(frame->subsections))
+            ret = walk_subsection(walk, frame,
+                                  json_array_get(frame->subsections, frame->subsection++));
+        else
+            ret = end_frame(walk);
+        if (ret != 0)
+            return ret;
+    }
+    return 0;
+}
+
+/* Commands may stand between sections. */
+static int skip_commands(struct walk *walk)
+{
+    const uint8_t *tail = walk->desc->tail;
+    while (walk->pos < walk->limit && tail[walk->pos] == STREAM_TYPE_COMMAND) {
+        if (walk->limit - walk->pos < 5)
+            return fail(walk, RESUME_ETRUNC, "the stream ends in a command");
+        size_t length = stream_be16(tail + walk->pos + 3);
+        if (walk->limit - walk->pos - 5 < length)
+            return fail(walk, RESUME_ETRUNC, "the stream ends in a command");
+        walk->pos += 5 + length;
+    }
+    return 0;
+}
+
+/* Reads a section's header and compares it with the description. */
+static int read_section_header(struct walk *walk, const struct vmdesc_json_section *json,
+                               struct vmdesc_section *section)
+{
+    const uint8_t *p = walk->desc->tail + walk->pos;
+    size_t left = walk->limit - walk->pos;
+    size_t length = strlen(json->name);
+    if (left < 6 || left < 6 + (size_t)p[5] + 8)
+        return fail(walk, RESUME_ETRUNC, "the stream ends in a section's header");
+    if (p[0] != STREAM_TYPE_FULL)
+        return stream_fail(
+            walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos, hint_description,
+            "byte 0x%02x where device section \"%.100s\" was expected", p[0], json->name);
+    if (p[5] != length || memcmp(p + 6, json->name, length) != 0)
+        return stream_fail(walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos,
+                           hint_description, "another device section where \"%.100s\" was expected",
+                           json->name);
+    section->id = stream_be32(p + 1);
+    section->instance = stream_be32(p + 6 + length);
+    section->version = stream_be32(p + 10 + length);
+    if (section->instance != json->instance ||
+        (json->has_version && section->version != json->version))
+        return stream_fail(
+            walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos, hint_description,
+            "device section \"%.100s\" instance %u version %u, described as %u "
+            "and %u",
+            json->name, section->instance, section->version, json->instance, json->version);
+    section->name = json->name;
+    section->start = walk->pos;
+    walk->pos += 6 + length + 8;
+    section->payload = walk->pos;
+    return 0;
+}
+
+static int compare_fields(const void *left, const void *right)
+{
+    const struct vmdesc_field *a = *(struct vmdesc_field *const *)left;
+    const struct vmdesc_field *b = *(struct vmdesc_field *const *)right;
+    int order = strcmp(a->path, b->path);
+    if (order != 0)
+        return order;
+    return a < b ? -1 : a > b;
+}
+
+/* Numbers the fields of a section that have the same path. */
+static int number_duplicates(struct walk *walk, const struct vmdesc_section *section)
+{
+    struct vmdesc_field *fields = walk->desc->fields + section->first_field;
+    if (section->field_count < 2)
+        return 0;
+    struct vmdesc_field **order = malloc(section->field_count * sizeof(struct vmdesc_field *));
+    if (order == NULL)
+        return no_memory(walk);
+    for (uint32_t i = 0; i < section->field_count; i++)
+        order[i] = &fields[i];
+    qsort(order, section->field_count, sizeof(struct vmdesc_field *), compare_fields);
+    for (uint32_t i = 1; i < section->field_count; i++) {
+        if (strcmp(order[i]->path, order[i - 1]->path) == 0)
+            order[i]->duplicate = order[i - 1]->duplicate + 1;
+    }
+    free(order);
+    return 0;
+}
+
+static int walk_section(struct walk *walk, json_t *device, uint32_t index)
+{
+    struct vmdesc *desc = walk->desc;
+    struct vmdesc_json_section json;
+    struct vmdesc_section section = {.device = index, .first_field = desc->field_count};
+
+    walk->path[0] = '\0';
+    const char *problem = vmdesc_json_device(device, &json);
+    if (problem != NULL)
+        return fail(walk, RESUME_ERESERVED, problem);
+    snprintf(walk->path, PATH_MAX_LENGTH, "%s", json.name);
+    int ret = skip_commands(walk);
+    if (ret == 0)
+        ret = read_section_header(walk, &json, &section);
+    if (ret != 0)
+        return ret;
+    struct frame frame = {
+        .name = json.vmsd_name,
+        .fields = json.fields,
+        .subsections = json.subsections,
+        .path = strlen(walk->path),
+        .base = strlen(walk->path),
+        .separator = '/',
+        .start = walk->pos,
+        .elements = 1,
+    };
+    ret = push(walk, &frame);
+    if (ret == 0)
+        ret = walk_payload(walk);
+    if (ret != 0)
+        return ret;
+
+    const uint8_t *p = desc->tail + walk->pos;
+    if (walk->limit - walk->pos < 5)
+        return fail(walk, RESUME_ETRUNC, "the stream ends before the section's footer");
+    if (p[0] != STREAM_TYPE_FOOTER || stream_be32(p + 1) != section.id)
+        return fail(walk, RESUME_ELENGTH, "the described length does not end at the footer");
+    section.payload_length = walk->pos - section.payload;
+    walk->pos += 5;
+    section.end = walk->pos;
+    section.field_count = desc->field_count - section.first_field;
+    desc->sections[desc->section_count++] = section;
+    return number_duplicates(walk, &section);
+}
+
+static int walk_sections(struct walk *walk)
+{
+    struct vmdesc *desc = walk->desc;
+    json_t *devices = json_object_get(desc->root, "devices");
+    size_t count = json_array_size(devices);
+    if (!json_is_array(devices))
+        return fail(walk, RESUME_ERESERVED, "the description has no list of devices");
+    if (count > VMDESC_SECTION_MAX)
+        return fail(walk, RESUME_ELENGTH, "more device sections than are believed");
+    walk->field_capacity = 1024;
+    desc->fields = malloc(walk->field_capacity * sizeof(*desc->fields));
+    desc->sections = calloc(count + 1, sizeof(*desc->sections));
+    if (desc->fields == NULL || desc->sections == NULL)
+        return no_memory(walk);
+    for (size_t i = 0; i < count; i++) {
+        int ret = walk_section(walk, json_array_get(devices, i), (uint32_t)i);
+        if (ret != 0)
+            return ret;
+    }
+    snprintf(walk->path, PATH_MAX_LENGTH, "end");
+    int ret = skip_commands(walk);
+    if (ret != 0)
+        return ret;
+    if (walk->pos == walk->limit || desc->tail[walk->pos] != STREAM_TYPE_EOF)
+        return fail(walk, RESUME_EMISSING, "a section follows that the description does not have");
+    if (walk->pos + 1 != walk->limit)
+        return fail(walk, RESUME_ECONSISTENT, "bytes between the end and the description");
+    desc->eof = walk->pos;
+    return 0;
+}
+
+int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_t offset,
+                struct stream_error *error)
+{
+    struct vmdesc out = {.tail = tail, .tail_length = length, .tail_offset = offset};
+    int ret = vmdesc_json_locate(tail, length, &out.vmdesc);
+    if (ret != 0)
+        return stream_fail(error, ret, offset + length, hint_description,
+                           "no description of the device sections at the end of the stream");
+    out.json = out.vmdesc + 5;
+    out.json_length = stream_be32(tail + out.vmdesc + 1);
+    ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &out.root, error);
+    if (ret != 0)
+        return ret;
+    struct walk *walk = calloc(1, sizeof(*walk));
+    if (walk == NULL) {
+        ret = stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+    } else {
+        walk->desc = &out;
+        walk->error = error;
+        walk->limit = out.vmdesc;
+        ret = walk_sections(walk);
+        free(walk);
+    }
+    if (ret != 0)
+        vmdesc_close(&out);
+    else
+        *desc = out;
+    return ret;
+}
+
+void vmdesc_close(struct vmdesc *desc)
+{
+    struct chunk *chunk = desc->strings;
+    while (chunk != NULL) {
+        struct chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+    free(desc->fields);
+    free(desc->sections);
+    json_decref(desc->root);
+    memset(desc, 0, sizeof(*desc));
+}
