@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * Bits of the registers that a vCPU record carries (Intel SDM vol. 3, "Control Registers",
+ * "Extended Control Registers", "IA32_EFER MSR"; AMD APM vol. 2, "Extended Feature Enable
+ * Register"). Only what the library decides on has a name.
+ */
+#ifndef RESUME_ARCH_H
+#define RESUME_ARCH_H
+
+#include <stdint.h>
+
+#define RESUME_BIT(n) (UINT64_C(1) << (n))
+
+#define RESUME_RFLAGS_ONE RESUME_BIT(1)
+#define RESUME_RFLAGS_VM RESUME_BIT(17)
+#define RESUME_RFLAGS_KNOWN UINT64_C(0x3f7fd7)
+
+#define RESUME_CR0_PE RESUME_BIT(0)
+#define RESUME_CR0_WP RESUME_BIT(16)
+#define RESUME_CR0_NW RESUME_BIT(29)
+#define RESUME_CR0_CD RESUME_BIT(30)
+#define RESUME_CR0_PG RESUME_BIT(31)
+#define RESUME_CR0_KNOWN UINT64_C(0xe005003f)
+
+#define RESUME_CR3_LAM (RESUME_BIT(61) | RESUME_BIT(62))
+#define RESUME_CR3_ADDRESS_END RESUME_BIT(52)
+
+#define RESUME_CR4_PAE RESUME_BIT(5)
+#define RESUME_CR4_LA57 RESUME_BIT(12)
+#define RESUME_CR4_VMXE RESUME_BIT(13)
+#define RESUME_CR4_SMXE RESUME_BIT(14)
+#define RESUME_CR4_OSXSAVE RESUME_BIT(18)
+#define RESUME_CR4_KL RESUME_BIT(19)
+#define RESUME_CR4_CET RESUME_BIT(23)
+#define RESUME_CR4_PKS RESUME_BIT(24)
+#define RESUME_CR4_UINTR RESUME_BIT(25)
+#define RESUME_CR4_LASS RESUME_BIT(27)
+#define RESUME_CR4_LAM_SUP RESUME_BIT(28)
+#define RESUME_CR4_FRED RESUME_BIT(32)
+#define RESUME_CR4_KNOWN UINT64_C(0x11bff7fff)
+
+#define RESUME_EFER_SCE RESUME_BIT(0)
+#define RESUME_EFER_LME RESUME_BIT(8)
+#define RESUME_EFER_LMA RESUME_BIT(10)
+#define RESUME_EFER_NXE RESUME_BIT(11)
+#define RESUME_EFER_SVME RESUME_BIT(12)
+#define RESUME_EFER_KNOWN UINT64_C(0x36fd01)
+
+#define RESUME_APIC_BASE_EXTD RESUME_BIT(10)
+#define RESUME_APIC_BASE_EN RESUME_BIT(11)
+#define RESUME_APIC_BASE_RESERVED (UINT64_C(0x2ff) | ~(RESUME_BIT(52) - 1))
+
+/* State components of XSAVE (Intel SDM vol. 1, "XSAVE-Supported Features and State-Component"). */
+#define RESUME_XCR0_X87 RESUME_BIT(0)
+#define RESUME_XCR0_SSE RESUME_BIT(1)
+#define RESUME_XCR0_AVX RESUME_BIT(2)
+#define RESUME_XCR0_MPX (RESUME_BIT(3) | RESUME_BIT(4))
+#define RESUME_XCR0_AVX512 (RESUME_BIT(5) | RESUME_BIT(6) | RESUME_BIT(7))
+#define RESUME_XCR0_AMX (RESUME_BIT(17) | RESUME_BIT(18))
+#define RESUME_XCR0_KNOWN (UINT64_C(0xe02ff) | RESUME_BIT(62)) /* also PKRU, APX, LWP */
+#define RESUME_XSS_KNOWN UINT64_C(0x1fd00)
+
+#endif
