@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+#
+# Usage: tests/qemu/probe/build.sh OUTPUT-DIRECTORY
+# Assembles the probe guest, a UEFI application: OUTPUT-DIRECTORY/probe.efi.
+set -euo pipefail
+if [ $# != 1 ]; then
+    sed -n '4,5s/^# //p' "$0" >&2
+    exit 2
+fi
+mkdir -p "$1"
+nasm -f bin -Werror -o "$1/probe.efi" "$(dirname "$0")/probe.nasm"
