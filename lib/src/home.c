@@ -6,12 +6,15 @@
 #include "internal.h"
 #include "paging_entry.h"
 
-/* A real guest has some thousand table pages; self-referencing tables would have billions. */
-#define TABLE_BUDGET (UINT32_C(1) << 20)
-/* 16 GiB of executable pages: far beyond any kernel's text, and seconds at the most. */
-#define PAGE_BUDGET (UINT32_C(1) << 22)
+/*
+ * Bounds for each half of the address space, so that what a guest maps in the low half cannot use up
+ * the search before its kernel. Tables: a real guest has some thousand; self-referencing ones would
+ * have billions. Pages: 8 GiB of executable memory, far beyond any kernel's text.
+ */
+#define TABLE_BUDGET (UINT32_C(1) << 18)
+#define PAGE_BUDGET (UINT32_C(1) << 21)
 /* How often a home may give way to a table page of the guest inside its run. */
-#define GIVE_WAY_MAX 16u
+#define GIVE_WAY_MAX 4u
 
 #define FILL_INT3 0xccu
 #define FILL_ZERO 0x00u
@@ -109,62 +112,86 @@ static int scan_leaf(struct scan *scan, const struct resume_phys *phys,
     return 1;
 }
 
-static int scan_guest(struct scan *scan, const struct resume_paging *guest,
-                      struct resume_diag *diag)
+/* The last address of the low half; its complement is the first one of the high half. */
+static resume_va_t low_half_end(const struct resume_paging *guest)
 {
-    const uint8_t *root = NULL;
-    struct resume_paging_iter iter;
-    int err = resume_paging_iter_init(&iter, guest, 0, UINT64_MAX, TABLE_BUDGET);
+    return UINT64_MAX >> (guest->levels == 5 ? 8 : 17);
+}
 
-    if (err)
-        return paging_fail(diag, err, "home", "page tables", 0, 0, 0);
-    root = guest->phys.page(guest->phys.ctx, guest->root_pa & ENTRY_ADDRESS_MASK);
-    if (!root)
-        return paging_fail(diag, RESUME_EUNREACHABLE, "home", "root_pa", guest->root_pa, 0, 0);
-
+/* Scan one half. Returns 1 when all of it was seen. */
+static int scan_half(struct scan *scan, struct resume_paging_iter *iter)
+{
+    scan->page_budget = PAGE_BUDGET;
+    iter->rights_mask = RESUME_MAP_EXEC | RESUME_MAP_USER;
+    iter->rights_value = RESUME_MAP_EXEC;
     for (;;) {
         struct resume_translation leaf;
         resume_pa_t table_pa;
-        const enum paging_event event = paging_iter_step(&iter, &leaf, &table_pa);
+        const enum paging_event event = resume_paging_iter_step(iter, &leaf, &table_pa);
 
         if (event == PAGING_TABLE)
             continue;
-        if (event != PAGING_LEAF) {
-            scan->search.complete = event == PAGING_END;
-            break;
-        }
-        if (supervisor_executable(&leaf) && !scan_leaf(scan, &guest->phys, &leaf))
-            break;
+        if (event != PAGING_LEAF)
+            return event == PAGING_END;
+        if (!scan_leaf(scan, &iter->paging->phys, &leaf))
+            return 0;
     }
+}
+
+static int scan_guest(struct scan *scan, const struct resume_paging *guest,
+                      struct resume_diag *diag)
+{
+    struct resume_paging_iter low;
+    struct resume_paging_iter high;
+    int complete;
+    int err = resume_paging_iter_init(&low, guest, 0, low_half_end(guest), TABLE_BUDGET);
+
+    if (!err)
+        err = resume_paging_iter_init(&high, guest, ~low_half_end(guest), UINT64_MAX, TABLE_BUDGET);
+    if (err)
+        return paging_fail(diag, err, "home", "page tables", 0, 0, 0);
+    if (!guest->phys.page(guest->phys.ctx, guest->root_pa & ENTRY_ADDRESS_MASK))
+        return paging_fail(diag, RESUME_EUNREACHABLE, "home", "root_pa", guest->root_pa, 0, 0);
+
+    complete = scan_half(scan, &low);
+    complete &= scan_half(scan, &high);
     close_run(scan);
+    scan->search.complete = (uint32_t)complete;
     scan->search.longest_padding = scan->padding.length;
     scan->search.longest_zero = scan->zero.length;
     return RESUME_OK;
 }
 
 /*
- * The lowest address from @pa on, below @end, of a page that the guest's tables use as a table;
- * @end when there is none or the tables exceed the budget.
+ * The lowest address from @pa on, below @end, of a page that the guest's tables use as a table, or
+ * @end; the same bounds as for the search apply.
  */
 static resume_pa_t first_table_within(const struct resume_paging *guest, resume_pa_t pa,
                                       resume_pa_t end)
 {
-    struct resume_paging_iter iter;
     const resume_pa_t root = guest->root_pa & ENTRY_ADDRESS_MASK;
     resume_pa_t lowest = root >= pa && root < end ? root : end;
 
-    if (resume_paging_iter_init(&iter, guest, 0, UINT64_MAX, TABLE_BUDGET))
-        return pa;
-    for (;;) {
-        struct resume_translation leaf;
-        resume_pa_t table_pa;
-        const enum paging_event event = paging_iter_step(&iter, &leaf, &table_pa);
+    for (unsigned half = 0; half < 2; half++) {
+        const resume_va_t first = half ? ~low_half_end(guest) : 0;
+        const resume_va_t last = half ? UINT64_MAX : low_half_end(guest);
+        struct resume_paging_iter iter;
+        enum paging_event event;
 
-        if (event == PAGING_END || event == PAGING_BUDGET)
-            return lowest;
-        if (event == PAGING_TABLE && table_pa >= pa && table_pa < lowest)
-            lowest = table_pa;
+        if (resume_paging_iter_init(&iter, guest, first, last, TABLE_BUDGET))
+            return pa;
+        /* No leaf is wanted: the tables are entered, their pages are not described. */
+        iter.rights_value = UINT32_MAX;
+        do {
+            struct resume_translation leaf;
+            resume_pa_t table_pa;
+
+            event = resume_paging_iter_step(&iter, &leaf, &table_pa);
+            if (event == PAGING_TABLE && table_pa >= pa && table_pa < lowest)
+                lowest = table_pa;
+        } while (event == PAGING_TABLE);
     }
+    return lowest;
 }
 
 /*
@@ -262,7 +289,6 @@ int resume_home_find(const struct resume_paging *guest, uint64_t length, struct 
                            RESUME_HOME_LENGTH_MAX);
 
     memset(&scan, 0, sizeof(scan));
-    scan.page_budget = PAGE_BUDGET;
     err = scan_guest(&scan, guest, diag);
     if (err)
         return err;

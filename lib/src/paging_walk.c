@@ -43,35 +43,37 @@ static uint64_t reserved_bits(const struct resume_paging *paging, uint64_t entry
     return entry & mask;
 }
 
-/*
- * Describe the leaf entry[leaf_level - 1] on the path entry[], entry_pa[] of @out, whose elements
- * above the leaf are set. Access is limited by every level; global counts in the leaf alone.
- */
-static void describe_leaf(const struct resume_paging *paging, resume_va_t va, uint32_t leaf_level,
-                          struct resume_translation *out)
+/* The rights of a path of entries: every level limits access, the leaf alone decides on global. */
+static uint32_t path_rights(const uint64_t entry[5], uint32_t leaf_level, uint32_t levels)
 {
-    const uint64_t leaf = out->entry[leaf_level - 1u];
     uint64_t all = ~UINT64_C(0);
     uint64_t any = 0;
+    uint32_t rights = 0;
 
-    for (uint32_t level = leaf_level; level <= paging->levels; level++) {
-        all &= out->entry[level - 1u];
-        any |= out->entry[level - 1u];
+    for (uint32_t level = leaf_level; level <= levels; level++) {
+        all &= entry[level - 1u];
+        any |= entry[level - 1u];
     }
+    if (all & RESUME_PTE_RW)
+        rights |= RESUME_MAP_WRITE;
+    if (all & RESUME_PTE_US)
+        rights |= RESUME_MAP_USER;
+    if (!(any & RESUME_PTE_NX))
+        rights |= RESUME_MAP_EXEC;
+    if (entry[leaf_level - 1u] & RESUME_PTE_G)
+        rights |= RESUME_MAP_GLOBAL;
+    return rights;
+}
 
+/* Describe the leaf at @leaf_level of the path that is in @out already. */
+static void describe_leaf(resume_va_t va, uint32_t leaf_level, uint32_t rights,
+                          struct resume_translation *out)
+{
     out->size = level_span(leaf_level);
     out->va = va & ~(out->size - 1u);
-    out->pa = leaf_pa(leaf, leaf_level);
+    out->pa = leaf_pa(out->entry[leaf_level - 1u], leaf_level);
     out->leaf_level = leaf_level;
-    out->rights = 0;
-    if (all & RESUME_PTE_RW)
-        out->rights |= RESUME_MAP_WRITE;
-    if (all & RESUME_PTE_US)
-        out->rights |= RESUME_MAP_USER;
-    if (!(any & RESUME_PTE_NX))
-        out->rights |= RESUME_MAP_EXEC;
-    if (leaf & RESUME_PTE_G)
-        out->rights |= RESUME_MAP_GLOBAL;
+    out->rights = rights;
 }
 
 int resume_paging_walk(const struct resume_paging *paging, resume_va_t va,
@@ -110,7 +112,7 @@ int resume_paging_walk(const struct resume_paging *paging, resume_va_t va,
         found.entry_pa[level - 1u] = entry_pa;
         found.entry[level - 1u] = entry;
         if (is_leaf(entry, level)) {
-            describe_leaf(paging, va, level, &found);
+            describe_leaf(va, level, path_rights(found.entry, level, paging->levels), &found);
             *out = found;
             return RESUME_OK;
         }
@@ -171,8 +173,8 @@ static void iter_skip(struct resume_paging_iter *iter, uint32_t level)
     iter->level = level;
 }
 
-enum paging_event paging_iter_step(struct resume_paging_iter *iter, struct resume_translation *out,
-                                   resume_pa_t *ret_table_pa)
+enum paging_event resume_paging_iter_step(struct resume_paging_iter *iter,
+                                          struct resume_translation *out, resume_pa_t *ret_table_pa)
 {
     const struct resume_paging *paging = iter->paging;
 
@@ -192,6 +194,7 @@ enum paging_event paging_iter_step(struct resume_paging_iter *iter, struct resum
         do {
             const uint32_t index = level_index(iter->next_va, level);
             const uint64_t entry = resume_load_le64(table + index * ENTRY_SIZE);
+            uint32_t rights;
 
             if (!(entry & RESUME_PTE_P) || reserved_bits(paging, entry, level)) {
                 iter_skip(iter, level);
@@ -209,12 +212,17 @@ enum paging_event paging_iter_step(struct resume_paging_iter *iter, struct resum
                 return PAGING_TABLE;
             }
 
+            rights = path_rights(iter->entry, level, paging->levels);
+            if ((rights & iter->rights_mask) != iter->rights_value) {
+                iter_skip(iter, level);
+                continue;
+            }
             memset(out, 0, sizeof(*out));
             for (uint32_t above = level; above <= paging->levels; above++) {
                 out->entry[above - 1u] = iter->entry[above - 1u];
                 out->entry_pa[above - 1u] = iter->entry_pa[above - 1u];
             }
-            describe_leaf(paging, iter->next_va, level, out);
+            describe_leaf(iter->next_va, level, rights, out);
             iter_skip(iter, level);
             return PAGING_LEAF;
         } while (!iter->done && iter->level == level);
@@ -234,7 +242,7 @@ int resume_paging_iter_next(struct resume_paging_iter *iter, struct resume_trans
 
     /* Ends: every table entered is paid for from the budget. */
     do
-        event = paging_iter_step(iter, &leaf, &table_pa);
+        event = resume_paging_iter_step(iter, &leaf, &table_pa);
     while (event == PAGING_TABLE);
 
     if (event == PAGING_BUDGET)

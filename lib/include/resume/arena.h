@@ -24,9 +24,11 @@ typedef uint64_t resume_va_t; /* guest-virtual (linear) address */
 #define RESUME_PAGE_SHIFT 12
 
 /*
- * The one callback. @pa is 4 KiB aligned; the result addresses the whole 4 KiB page, 8-byte
- * aligned, valid until the next call with the same @ctx (so at least two pages must not be assumed
- * to stay reachable at once unless the provider promises it). NULL when there is no RAM there.
+ * The one callback: where the RAM at a physical address can be read and written.
+ * @pa is 4 KiB aligned. The result addresses that whole page, is 8-byte aligned, and stays valid
+ * until the next call with the same @ctx, no longer: the library never holds two pages at once, so
+ * one window that is moved about will do. NULL when there is no RAM, or the caller may not use it.
+ * Reading the tables of a guest writes to no page.
  */
 struct resume_phys {
     void *(*page)(void *ctx, resume_pa_t pa);
@@ -42,16 +44,21 @@ struct resume_arena {
 };
 
 /*
- * resume_arena_init - start an arena.
- * @phys: must reach every page of the range.  @base_pa: 4 KiB aligned.  @page_count: 1 or more.
- * Errors: EINVAL (unaligned, empty, or the range wraps).
+ * resume_arena_init - start an arena over [base_pa, base_pa + page_count * 4 KiB).
+ * @arena: caller-owned, filled here.  @phys: copied; it must reach every page of the range for as
+ * long as the arena is used.  @base_pa: 4 KiB aligned.  @page_count: pages, 1 or more.
+ * Context: any. Touches no page yet.
+ * Errors: EINVAL (NULL, unaligned, empty, or the range passes 2^52, where physical addresses end).
  */
 int resume_arena_init(struct resume_arena *arena, const struct resume_phys *phys,
                       resume_pa_t base_pa, uint32_t page_count);
 
 /*
  * resume_arena_page - take the next page, zeroed.
- * Errors: ENOSPC, EUNREACHABLE.
+ * @ret_pa: its physical address, 4 KiB aligned.  @diag: optional.
+ * There is no way to give a page back; whoever owns the range drops the arena as a whole.
+ * Errors: EINVAL (NULL), ENOSPC (diag: offset = base_pa, expected = page_count), EUNREACHABLE
+ * (diag: offset = the page; it is not taken).
  */
 int resume_arena_page(struct resume_arena *arena, resume_pa_t *ret_pa, struct resume_diag *diag);
 
