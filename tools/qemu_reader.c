@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define _GNU_SOURCE
+#include "qemu_reader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct vmdesc_field *find(struct qemu_reader *reader, char name[128],
+                                       const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static const struct vmdesc_field *find(struct qemu_reader *reader, char name[128],
+                                       const char *format, va_list args)
+{
+    if (*reader->ret != 0)
+        return NULL;
+    vsnprintf(name, 128, format, args);
+    return vmdesc_field_find(reader->desc, reader->section, name);
+}
+
+static uint64_t value_of(struct qemu_reader *reader, const struct vmdesc_field *field, uint64_t max)
+{
+    uint64_t value = 0;
+    if (vmdesc_field_u64(field, &value) != 0) {
+        *reader->ret = stream_fail(reader->error, RESUME_EREGISTER, field->offset, NULL,
+                                   "%.100s is not described as a number", field->path);
+        return 0;
+    }
+    if (value > max) {
+        *reader->ret = stream_fail(reader->error, RESUME_EREGISTER, field->offset, NULL,
+                                   "%.100s is 0x%llx, at most 0x%llx fits", field->path,
+                                   (unsigned long long)value, (unsigned long long)max);
+        return 0;
+    }
+    return value;
+}
+
+uint64_t qemu_need(struct qemu_reader *reader, uint64_t max, const char *path, ...)
+{
+    char name[128];
+    va_list args;
+    va_start(args, path);
+    const struct vmdesc_field *field = find(reader, name, path, args);
+    va_end(args);
+    if (*reader->ret != 0)
+        return 0;
+    if (field == NULL) {
+        *reader->ret = stream_fail(reader->error, RESUME_EMISSING,
+                                   reader->desc->tail_offset + reader->section->start,
+                                   "use a QEMU version that this one was tested with",
+                                   "field %.100s is not in the stream", name);
+        return 0;
+    }
+    return value_of(reader, field, max);
+}
+
+uint64_t qemu_may(struct qemu_reader *reader, uint64_t max, uint64_t absent, const char *path, ...)
+{
+    char name[128];
+    va_list args;
+    va_start(args, path);
+    const struct vmdesc_field *field = find(reader, name, path, args);
+    va_end(args);
+    if (*reader->ret != 0)
+        return 0;
+    return field == NULL ? absent : value_of(reader, field, max);
+}
