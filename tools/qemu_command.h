@@ -40,7 +40,9 @@ struct qemu_command_facts {
     uint64_t memory_size;    /* bytes; QEMU's default of 128 MiB when not given */
     uint32_t cpu_count;      /* at boot; 1 when not given */
     bool has_debug_console;  /* an isa-debugcon at port 0x402 of the user's own */
+    bool has_gdb;            /* -gdb or -s: dropped from the resumed VM's if it gets our gdbstub */
     bool has_bios;           /* -bios */
+    bool temporary_drives;   /* -snapshot: what the source wrote to its drives is lost */
     size_t flash_count;
     struct qemu_flash flash[QEMU_COMMAND_FLASH_MAX];
 };
@@ -71,6 +73,7 @@ struct qemu_park_options {
     /* One path per facts->flash[]: what to use in its place; NULL = the original, which is only
      * sensible if it is read-only. May be NULL when there is no flash. */
     const char *const *flash_paths;
+    const char *console_log; /* file that the firmware's serial console goes to, or NULL */
     int qmp_fd;
     int debug_fd; /* debug console */
 };
