@@ -20,6 +20,9 @@
 /* The descriptor's high doubleword, as far as it is access rights. */
 #define SEGMENT_FLAGS UINT32_C(0x00f0ff00)
 
+/* TCG's exception_index from here on steers its loop and is no exception of the guest. */
+#define TCG_LOOP_CONTROL UINT64_C(0x10000)
+
 /* KVM_GET_MP_STATE. */
 enum { KVM_RUNNABLE = 0, KVM_UNINITIALIZED = 1, KVM_INIT_RECEIVED = 2, KVM_HALTED = 3 };
 
@@ -166,6 +169,8 @@ static void read_run(struct sections *in, struct resume_run *run)
     uint64_t hflags = qemu_need(cpu, UINT32_MAX, "cpu/env.hflags");
     uint64_t hflags2 = qemu_need(cpu, UINT32_MAX, "cpu/env.hflags2");
     uint64_t requests = qemu_need(&in->common, UINT32_MAX, "cpu_common/interrupt_request");
+    uint64_t tcg_exception =
+        qemu_may(&in->common, UINT64_MAX, UINT64_MAX, "cpu_common/exception_index/exception_index");
     uint64_t undeliverable =
         requests & (INTERRUPT_SMI | INTERRUPT_INIT | INTERRUPT_SIPI | INTERRUPT_MCE);
 
@@ -179,6 +184,8 @@ static void read_run(struct sections *in, struct resume_run *run)
                        qemu_need(cpu, UINT8_MAX, "cpu/env.nmi_injected") != 0 ||
                        (requests & INTERRUPT_NMI) != 0;
     run->exception_vector = event_of(cpu, "cpu/env.exception_nr");
+    if (tcg_exception < TCG_LOOP_CONTROL && run->exception_vector == RESUME_NO_EVENT)
+        run->exception_vector = (uint32_t)(tcg_exception & UINT8_MAX);
     run->interrupt_vector = event_of(cpu, "cpu/env.interrupt_injected");
     if (qemu_may(cpu, UINT8_MAX, 0, "cpu/triple_fault/env.triple_fault_pending") != 0)
         refuse(cpu, "a pending triple fault", 1);
