@@ -4,6 +4,7 @@
  *
  *   workload run [DIRECTORY]  print a numbered line at a steady cadence, each after a round of
  *                             work that checks itself; DIRECTORY is on the disk to be used
+ *   workload idle [DIRECTORY] the same, but sleep for most of the time
  *   workload kmsg             print every new kernel message as a line
  *
  * A wrong result is a line "workload: WRONG what". Values are kept in the SSE, AVX and x87
@@ -337,7 +338,7 @@ static int have_avx(void)
     return (xcr0_low & 6) == 6;
 }
 
-static _Noreturn void run(const char *directory)
+static _Noreturn void run(const char *directory, int idle)
 {
     const uint32_t mxcsr = MXCSR_USED;
     const struct itimerval period = {{0, TICK_US}, {0, TICK_US}};
@@ -371,6 +372,12 @@ static _Noreturn void run(const char *directory)
                 avx_round(line);
             x87_round(line, ++rounds);
             control_round(line);
+            if (idle) {
+                int64_t left = next - clock_look(line);
+                struct timespec pause = {0, left > 0 ? left : 0};
+
+                nanosleep(&pause, NULL); /* the tick ends it early: many short sleeps */
+            }
         } while (clock_look(line) < next);
 
         /* A tick is due in each period; some may be merged while the guest is busy. */
@@ -428,8 +435,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "kmsg") == 0)
         return kmsg();
-    if ((argc == 2 || argc == 3) && strcmp(argv[1], "run") == 0)
-        run(argc == 3 ? argv[2] : NULL);
-    fprintf(stderr, "Usage: workload run [DIRECTORY] | workload kmsg\n");
+    if ((argc == 2 || argc == 3) && (strcmp(argv[1], "run") == 0 || strcmp(argv[1], "idle") == 0))
+        run(argc == 3 ? argv[2] : NULL, strcmp(argv[1], "idle") == 0);
+    fprintf(stderr, "Usage: workload run|idle [DIRECTORY] | workload kmsg\n");
     return 2;
 }

@@ -27,7 +27,7 @@ org 0
 %define USER        0x0000008000000000
 %define GIGABYTES   8               ; mapped of physical memory
 %define SPIN        1500000         ; turns of the spin in one pass
-%define PASSES      256             ; passes between two lines
+%define PASSES      128             ; passes between two lines
 %define TIMER_COUNT 5000000         ; of a 1 GHz clock: 5 ms
 %define COM1        0x3f8
 

@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Runs the QEMU tests: the cases of cases.conf and those of bad input. See --help."""
+
+import argparse
+import concurrent.futures
+import configparser
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+import bad_input
+from guests import guest_of
+from harness import Failure, Gdb, Machine, Patience, Settings, Skip, limit
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+DF_FLAG = 0x400  # in the probe's RFLAGS only while all its patterns are loaded
+
+
+def random_instant(machine, guest, rng):
+    """Let the guest run until an instant that nobody chose; then, if the case wants one, until the
+    CPU is where it should be. Returns what to say about it."""
+    delay = rng.uniform(0, 2)
+    time.sleep(delay)  # not in place of an event: the instant itself is what is drawn
+    moment = machine.case.get("moment")
+    if moment == "any":
+        return f"after {delay:.3f} s"
+    qmp = machine.qmp()
+    try:
+        for tries in range(1, 2001):
+            qmp("stop")
+            registers = qmp.human("info registers")
+            halted = "HLT=1" in registers
+            user = "CPL=3" in registers
+            if moment == ("idle" if halted else "user" if user else "kernel"):
+                return f"after {delay:.3f} s, {moment}, at the {tries}. look"
+            qmp("cont")
+            time.sleep(rng.uniform(0, 0.02))  # the next instant to be looked at
+        raise Failure(f"the guest was never found in the state {moment}")
+    finally:
+        qmp.close()
+
+
+def finish(machine, guest, resumed_at, seconds):
+    """Wait for a resumed guest to have gone on, and check all that it said."""
+    guest.wait_on(resumed_at, seconds)
+    problems = guest.check(resumed_at)
+    if problems:
+        raise Failure("; ".join(problems[:5]))
+
+
+def method_resume(machine, guest, rng):
+    case = machine.case
+    machine.start()
+    guest.wait_up()
+    said = []
+    for turn in range(1, case.getint("count") + 1):
+        said.append(random_instant(machine, guest, rng))
+        snapshot = machine.snapshot(f"snapshot-{turn}")
+        before = machine.console.position()
+        machine.resume(snapshot, verify=case.getboolean("verify"))
+        finish(machine, guest, before, 240)
+        if turn < case.getint("count"):
+            shutil.rmtree(snapshot)
+    code = guest.end()
+    if code != 0:
+        raise Failure(f"resumectl resume: exit status {code}: {machine.last_output()}")
+    shutil.rmtree(snapshot)
+    return ", ".join(said)
+
+
+def method_plain(machine, guest, rng):
+    """QEMU's own migration to a file and back."""
+    machine.start()
+    guest.wait_up()
+    said = random_instant(machine, guest, rng)
+    qmp = machine.qmp()
+    stream = machine.path("stream")
+    qmp("migrate", uri="exec:cat > " + shlex.quote(stream))
+    until = time.monotonic() + limit(60)
+    while qmp("query-migrate").get("status") != "completed":
+        if time.monotonic() > until:
+            raise Failure("plain migration: not done")
+        time.sleep(0.05)  # between two looks
+    qmp("quit")
+    qmp.close()
+    machine.ended(20, "the source")
+    machine.console.wait_closed(10, "the source's console")
+    before = machine.console.position()
+    machine.spawn(machine.command() + ["-incoming", "exec:cat " + shlex.quote(stream)], "incoming")
+    finish(machine, guest, before, 60)
+    guest.end()
+    os.unlink(stream)
+    return said
+
+
+def method_plant(machine, guest, rng):
+    """A wrong value is planted while the guest runs. The checks have to find it."""
+    machine.start(["-gdb", f"unix:{machine.gdb_path},server=on,wait=off"])
+    guest.wait_up()
+    plant = machine.case.get("plant")
+    before = machine.console.position()
+    if plant == "kernel":
+        machine.console.send("plant\n")
+        machine.console.wait_for("kernel: 2 BUG: planted", 30, "planted message", start=before)
+        problems = guest.check(before)
+        wanted = "planted"
+    else:
+        register, value = plant.split("=")
+        for _ in range(50):
+            gdb = Gdb(machine.gdb_path)
+            flags = int.from_bytes(bytes.fromhex(gdb.read("eflags")), "little")
+            if flags & DF_FLAG:
+                gdb.write(register, value)
+                gdb.close()
+                break
+            gdb.close()
+        else:
+            raise Failure("plant: the probe was never found with its patterns loaded")
+        machine.console.wait_for(r"probe: stopped", 30, "end of the probe", start=before)
+        problems = guest.check(before)
+        wanted = {"xmm9": "fxsave", "k_gs_base": "kernel-gs-base",
+                  "rbx": "register that was zero"}.get(register, register)
+    if not any(wanted in problem for problem in problems):
+        raise Failure(f"the planted {plant} was not found; found instead: {problems}")
+    return "found: " + next(problem for problem in problems if wanted in problem)
+
+
+METHODS = {"resume": method_resume, "plain": method_plain, "plant": method_plant}
+
+
+def run_case(name, case, seed):
+    """One case. Returns (verdict, text)."""
+    method = case.get("method")
+    if method == "resume":
+        for path in (Settings.resumectl, Settings.resume_efi):
+            if not path or not os.path.exists(path):
+                raise Skip(f"{path}: not built")
+    machine = Machine(name, case)
+    try:
+        return METHODS[method](machine, guest_of(machine), random.Random(f"{seed}-{name}"))
+    finally:
+        machine.close()
+
+
+def firmware_boots():
+    """Is there a QEMU that starts OVMF? Returns the reason why not, or None."""
+    for path in (Settings.bios,):
+        if not os.path.exists(path):
+            return f"{path}: no firmware there (is the package ovmf installed?)"
+    if not shutil.which(Settings.qemu):
+        return f"{Settings.qemu}: not found (is the package qemu-system-x86 installed?)"
+    parser = configparser.ConfigParser()
+    parser.read_dict({"boot": {"ram": "256M"}})
+    machine = Machine("firmware", parser["boot"])
+    try:
+        machine.start()
+        machine.console.wait_for(r"\x1b\[", 90, "first sign of life of the firmware",
+                                 alive=machine.alive)
+    except Failure as failure:
+        return str(failure)
+    finally:
+        machine.close()
+    return None
+
+
+class Report:
+    """PASS, FAIL and SKIP lines as they come, and the SUMMARY."""
+
+    def __init__(self, total):
+        self.total = total
+        self.counts = {"PASS": 0, "FAIL": 0, "SKIP": 0}
+        self._lock = threading.Lock()
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._colours = {"PASS": "\033[32m", "FAIL": "\033[31m", "SKIP": "\033[33m"} \
+            if colour else {}
+
+    def add(self, verdict, name, seconds, text):
+        with self._lock:
+            self.counts[verdict] += 1
+            done = sum(self.counts.values())
+            colour = self._colours.get(verdict, "")
+            plain = "\033[0m" if colour else ""
+            print(f"[{done}/{self.total}] {colour}{verdict}{plain} {name} ({seconds:.1f} s)"
+                  + (f": {text}" if text else ""), flush=True)
+
+    def summary(self):
+        counts = self.counts
+        print(f"SUMMARY: {counts['PASS']} passed, {counts['FAIL']} failed, "
+              f"{counts['SKIP']} skipped")
+        return 1 if counts["FAIL"] else 0
+
+
+def guarded(report, name, function):
+    began = time.monotonic()
+    try:
+        text = function()
+        verdict = "PASS"
+    except Skip as skip:
+        verdict, text = "SKIP", str(skip)
+    except Failure as failure:
+        verdict, text = "FAIL", str(failure)
+    except Exception:  # a mistake in the harness is a failure too, not the end of the run
+        verdict, text = "FAIL", traceback.format_exc()
+    report.add(verdict, name, time.monotonic() - began, text)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Starts VMs under QEMU, snapshots them at random instants, resumes them with "
+                    "resumectl, and checks that they go on as if nothing had happened.")
+    parser.add_argument("cases", nargs="*", metavar="CASE",
+                        help="only these cases (names, or beginnings of names)")
+    parser.add_argument("--list", action="store_true", help="print the names of all cases")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"),
+                        help="where resumectl and resume.efi were built (default: build/dev)")
+    parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"),
+                        help="where the guests were built (default: build/guest)")
+    parser.add_argument("--logs", default=os.path.join(ROOT, "build/qemu-logs"),
+                        help="where the logs go (default: build/qemu-logs)")
+    parser.add_argument("--seed", type=int, default=None,
+                        help="repeat the random instants of an earlier run")
+    parser.add_argument("--count", type=int, default=None,
+                        help="resumes in a row in each case, in place of the case's own count")
+    parser.add_argument("--jobs", type=int, default=1, help="cases at a time (default: 1)")
+    parser.add_argument("--patience", type=float, default=1.0,
+                        help="multiply all limits, on slow machines")
+    arguments = parser.parse_args()
+
+    conf = configparser.ConfigParser()
+    with open(os.path.join(HERE, "cases.conf"), encoding="utf-8") as file:
+        conf.read_file(file)
+    names = conf.sections() + bad_input.names()
+    if arguments.list:
+        print("\n".join(names))
+        return 0
+    if arguments.cases:
+        unknown = [wanted for wanted in arguments.cases
+                   if not any(name.startswith(wanted) for name in names)]
+        if unknown:
+            print(f"run.py: cases: {unknown[0]}: no such case (see --list)", file=sys.stderr)
+            return 2
+        names = [name for name in names if any(name.startswith(wanted)
+                                               for wanted in arguments.cases)]
+    if arguments.count is not None:
+        for name in conf.sections():
+            conf[name]["count"] = str(arguments.count)
+
+    Patience.factor = arguments.patience
+    Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
+    Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
+    Settings.guest = arguments.guest
+    Settings.logs = arguments.logs
+    os.makedirs(arguments.logs, exist_ok=True)
+    os.makedirs(arguments.guest, exist_ok=True)
+    subprocess.run([os.path.join(HERE, "probe/build.sh"), arguments.guest], check=True)
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    print(f"{len(names)} cases, seed {seed} (repeat with --seed {seed}), logs in {arguments.logs}",
+          flush=True)
+
+    report = Report(len(names))
+    reason = firmware_boots()
+    if reason:
+        for name in names:
+            report.add("SKIP", name, 0, "no working QEMU: " + reason)
+        return report.summary()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=arguments.jobs) as pool:
+        for name in names:
+            if name in conf:
+                pool.submit(guarded, report, name,
+                            lambda name=name: run_case(name, conf[name], seed))
+        bad = bad_input.Runner([name for name in names if name not in conf])
+        for name, function in bad.functions():
+            pool.submit(guarded, report, name, function)
+    bad.close()
+    return report.summary()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
