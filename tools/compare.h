@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * Compares the resumed VM, captured at its first instruction, with the snapshot: every field of
+ * every device section and every page of RAM.
+ */
+#ifndef RESUME_TOOLS_COMPARE_H
+#define RESUME_TOOLS_COMPARE_H
+
+#include "ledger.h"
+#include "manifest.h"
+#include "progress.h"
+#include "report.h"
+#include "splice.h"
+
+struct compare_options {
+    int source_fd; /* stream files, readable at any offset; borrowed */
+    int resumed_fd;
+    const struct manifest *manifest; /* for guest-physical addresses; NULL = none are told */
+    const struct splice_home *home;  /* NULL = no page may differ */
+    /*
+     * What is left of the trampoline: the home from byte `landing_offset` on has `landing_length`
+     * bytes that are these. Nothing else of the home may differ.
+     */
+    uint64_t landing_offset;
+    uint32_t landing_length;
+    const uint8_t *landing;
+    struct progress *progress; /* optional; its current step is updated */
+};
+
+/*
+ * compare_streams - fill the ledger.
+ * Takes 8 bytes of memory per page for each of the two streams.
+ * @out: zeroed or fresh; to be freed with ledger_free. Differences are no failure.
+ * Failures: EXIT_CODE_REFUSED (a stream cannot be read), EXIT_CODE_ENVIRONMENT.
+ */
+int compare_streams(const struct compare_options *options, struct ledger *out,
+                    struct report_failure *failure);
+
+/*
+ * compare_reason - why may this field differ? For fields that do.
+ * @desc, @section, @field: the source's; @field NULL: the resumed VM has a field that the source
+ * lacks. @other: the resumed VM's field, or NULL likewise; not both.
+ * Returns a static clause, or NULL: nothing allows it.
+ */
+const char *compare_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
+                           const struct vmdesc_field *field, const struct vmdesc_field *other);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* Which fields may differ after a resume, and why: the one place that says so. */
+#define _GNU_SOURCE
+#include "compare.h"
+
+#include <string.h>
+
+#include "qemu_fields.h"
+
+/* Bits of a cached descriptor's high dword that a descriptor has: the others hold base and limit. */
+#define DESCRIPTOR_MASK UINT64_C(0x00f0ff00)
+#define DESCRIPTOR_L UINT64_C(0x00200000)
+
+static const char clock_moved[] = "a clock: it went on while the trampoline ran";
+static const char interrupt_came[] = "an interrupt came in while the trampoline ran";
+
+/* May the value differ in this way? Both fields have the same size. */
+typedef bool (*difference_fn)(const struct vmdesc_field *source,
+                              const struct vmdesc_field *resumed);
+
+struct rule {
+    const char *section;  /* last component of the section's name */
+    const char *prefix;   /* of the field's path within the section */
+    const char *suffix;   /* NULL = any */
+    difference_fn allows; /* NULL = any difference */
+    const char *reason;
+};
+
+static bool numbers(const struct vmdesc_field *source, const struct vmdesc_field *resumed,
+                    uint64_t *a, uint64_t *b)
+{
+    return vmdesc_field_u64(source, a) == 0 && vmdesc_field_u64(resumed, b) == 0;
+}
+
+/* Bits may have been set, none cleared. */
+static bool only_set(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    return numbers(source, resumed, &a, &b) && (a & ~b) == 0;
+}
+
+/* The interrupt line may have been raised, a request to look at the local APIC been served. */
+static bool only_lines(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    const uint64_t polled = SPLICE_IRQ_HARD | SPLICE_IRQ_POLL;
+    const uint64_t not_the_guests = SPLICE_IRQ_EXITTB | SPLICE_IRQ_DEBUG;
+    if (!numbers(source, resumed, &a, &b) || ((a ^ b) & ~(polled | not_the_guests)) != 0)
+        return false;
+    return (a & SPLICE_IRQ_HARD) == 0 || (b & SPLICE_IRQ_HARD) != 0;
+}
+
+static bool only_woken(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    return numbers(source, resumed, &a, &b) && a == 1 && b == 0;
+}
+
+/* Delivery status (12) and remote IRR (14) of a redirection entry. */
+static bool only_delivery(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    return numbers(source, resumed, &a, &b) && ((a ^ b) & ~UINT64_C(0x5000)) == 0;
+}
+
+/* Time and date, the century, update in progress (register A) and interrupt flags (register C). */
+static bool only_time(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t length = (uint64_t)source->size * source->array_len;
+    for (uint64_t i = 0; i < length; i++) {
+        uint8_t changed = source->data[i] ^ resumed->data[i];
+        bool time = (i <= 9 && i != 1 && i != 3 && i != 5) || i == 0x32;
+        bool flags = (i == 0x0a && (changed & 0x7f) == 0) || i == 0x0c;
+        if (changed != 0 && !time && !flags)
+            return false;
+    }
+    return true;
+}
+
+static const struct rule rules[] = {
+    {"timer", "cpu_ticks_offset", NULL, NULL, clock_moved},
+    {"timer", "cpu_clock_offset", NULL, NULL, clock_moved},
+    {"apic", "next_time", NULL, NULL, clock_moved},
+    {"apic", "timer_expiry", NULL, NULL, clock_moved},
+    {"apic", "irr[", NULL, only_set, interrupt_came},
+    {"ioapic", "irr", NULL, only_set, interrupt_came},
+    {"ioapic", "ioredtbl[", NULL, only_delivery, interrupt_came},
+    {"i8259", "irr", NULL, only_set, interrupt_came},
+    {"i8259", "last_irr", NULL, NULL, interrupt_came},
+    {"hpet", "hpet_counter", NULL, NULL, clock_moved},
+    {"hpet", "offset/", NULL, NULL, clock_moved},
+    {"hpet", "isr", NULL, only_set, interrupt_came},
+    {"hpet", "timer[", ".cmp", NULL, clock_moved},
+    {"hpet", "timer[", ".qemu_timer", NULL, clock_moved},
+    {"hpet", "timer[", ".wrap_flag", NULL, clock_moved},
+    {"mc146818rtc", "cmos_data", NULL, only_time, clock_moved},
+    {"mc146818rtc", "periodic_timer", NULL, NULL, clock_moved},
+    {"mc146818rtc", "next_periodic_time", NULL, NULL, clock_moved},
+    {"mc146818rtc", "irq_coalesced", NULL, NULL, clock_moved},
+    {"mc146818rtc", "base_rtc", NULL, NULL, clock_moved},
+    {"mc146818rtc", "last_update", NULL, NULL, clock_moved},
+    {"mc146818rtc", "offset", NULL, NULL, clock_moved},
+    {"mc146818rtc", "update_timer", NULL, NULL, clock_moved},
+    {"mc146818rtc", "next_alarm_time", NULL, NULL, clock_moved},
+    {"mc146818rtc", "irq_reinject_on_ack_count/", NULL, NULL, clock_moved},
+    {"i8254", "channels[", "next_transition_time", NULL, clock_moved},
+    {"ICH9LPC", "pm.acpi_regs.tmr.", NULL, NULL, clock_moved},
+    {"ICH9LPC", "pm.acpi_regs.pm1.evt.sts", NULL, only_set, clock_moved},
+    {"ICH9LPC", "pm/tco/tco_regs.tco.tmr", NULL, NULL, clock_moved},
+    {"ICH9LPC", "pm/tco/tco_regs.tco_timer", NULL, NULL, clock_moved},
+    {"ICH9LPC", "pm/tco/tco_regs.expire_time", NULL, NULL, clock_moved},
+    {"piix4_pm", "ar.tmr.", NULL, NULL, clock_moved},
+    {"piix4_pm", "ar.pm1.evt.sts", NULL, only_set, clock_moved},
+    {"globalstate", "", NULL, NULL, "it says why the VM is stopped, which is another reason now"},
+    {"cpu_common", "interrupt_request", NULL, only_lines, interrupt_came},
+    {"cpu_common", "halted", NULL, only_woken,
+     "a vCPU that waited in HLT goes on behind it, as after an interrupt that had no effect"},
+};
+
+static bool ends_with(const char *text, const char *suffix)
+{
+    size_t length = strlen(text);
+    size_t wanted = strlen(suffix);
+    return length >= wanted && strcmp(text + length - wanted, suffix) == 0;
+}
+
+/* The field of the same segment: "cpu/env.segs[1]" of "cpu/env.segs[1].limit" and @name. */
+static bool segment_value(const struct vmdesc *desc, const struct vmdesc_section *section,
+                          const char *path, size_t stem, const char *name, uint64_t *ret)
+{
+    char wanted[256];
+    if (stem + strlen(name) + 1 >= sizeof(wanted))
+        return false;
+    memcpy(wanted, path, stem);
+    strcpy(wanted + stem, name);
+    const struct vmdesc_field *field = vmdesc_field_find(desc, section, wanted);
+    return field != NULL && vmdesc_field_u64(field, ret) == 0;
+}
+
+/*
+ * Hidden parts of segments that no instruction can set and nothing in 64-bit mode looks at. FS's
+ * and GS's bases are not among them.
+ */
+static const char *segment_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
+                                  const struct vmdesc_field *field,
+                                  const struct vmdesc_field *other)
+{
+    static const char cs[] = "cpu/env.segs[1]";
+    const char *path = field->path;
+    const char *dot = strrchr(path, '.');
+    if (dot == NULL ||
+        (strncmp(path, "cpu/env.segs[", 13) != 0 && strncmp(path, "cpu/env.ldt.", 12) != 0 &&
+         strncmp(path, "cpu/env.tr.", 11) != 0))
+        return NULL;
+    size_t stem = (size_t)(dot - path);
+    uint64_t a;
+    uint64_t b;
+    uint64_t selector;
+    uint64_t code;
+    if (!numbers(field, other, &a, &b) || strcmp(dot, ".selector") == 0 ||
+        !segment_value(desc, section, path, stem, ".selector", &selector) ||
+        !segment_value(desc, section, cs, strlen(cs), ".flags", &code))
+        return NULL;
+    if (strcmp(dot, ".flags") == 0 && ((a ^ b) & DESCRIPTOR_MASK) == 0)
+        return "bits of the cached descriptor that are part of base and limit, kept twice";
+    if ((code & DESCRIPTOR_L) == 0)
+        return NULL;
+    bool keeps_base =
+        strncmp(path, "cpu/env.segs[4]", 15) == 0 || strncmp(path, "cpu/env.segs[5]", 15) == 0;
+    if ((selector & ~UINT64_C(3)) == 0 && strncmp(path, "cpu/env.tr.", 11) != 0 &&
+        !(keeps_base && strcmp(dot, ".base") == 0))
+        return "hidden part of a null segment: no instruction sets it, nothing uses it";
+    if (strncmp(path, cs, sizeof(cs) - 1) == 0 && strcmp(dot, ".limit") == 0)
+        return "limit of a 64-bit code segment: nothing uses it";
+    return NULL;
+}
+
+static const char *rule_reason(const struct vmdesc_section *section,
+                               const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    const char *slash = strrchr(section->name, '/');
+    const char *name = slash != NULL ? slash + 1 : section->name;
+    const char *path = field->path + strlen(section->name) + 1;
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        const struct rule *rule = &rules[i];
+        if (strcmp(name, rule->section) == 0 &&
+            strncmp(path, rule->prefix, strlen(rule->prefix)) == 0 &&
+            (rule->suffix == NULL || ends_with(path, rule->suffix)) &&
+            (rule->allows == NULL || rule->allows(field, other)))
+            return rule->reason;
+    }
+    return NULL;
+}
+
+const char *compare_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
+                           const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    const struct vmdesc_field *either = field != NULL ? field : other;
+    const char *reason;
+    bool is_cpu = strcmp(section->name, "cpu") == 0 || strcmp(section->name, "cpu_common") == 0;
+    if (is_cpu && qemu_field_class(either->path, &reason) == FIELD_IRRELEVANT)
+        return reason;
+    /* Nothing else may be there on one side only, or have another size. */
+    if (field == NULL || other == NULL || field->size != other->size ||
+        field->array_len != other->array_len)
+        return NULL;
+    if (strcmp(section->name, "cpu") == 0)
+        return segment_reason(desc, section, field, other);
+    return rule_reason(section, field, other);
+}

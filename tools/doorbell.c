@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define _GNU_SOURCE
+#include "doorbell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "deadline.h"
+
+#define PREFIX "libresume: "
+/* How long an ended VM's exit status may take to arrive after its console is closed. */
+#define END_MS 5000
+
+int doorbell_open(struct doorbell *bell, int fd, const char *log_path,
+                  struct report_failure *failure)
+{
+    memset(bell, 0, sizeof(*bell));
+    bell->fd = fd;
+    bell->log_fd = -1;
+    if (log_path == NULL)
+        return 0;
+    bell->log_fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (bell->log_fd >= 0)
+        return 0;
+    int result = report_fail_errno(failure, errno, "open the log", log_path);
+    doorbell_close(bell);
+    return result;
+}
+
+void doorbell_close(struct doorbell *bell)
+{
+    if (bell->fd >= 0)
+        close(bell->fd);
+    if (bell->log_fd >= 0)
+        close(bell->log_fd);
+    bell->fd = -1;
+    bell->log_fd = -1;
+}
+
+/* Takes what is there now; call it when the descriptor is readable. */
+static int receive(struct doorbell *bell, struct report_failure *failure)
+{
+    ssize_t got = recv(bell->fd, bell->pending, sizeof(bell->pending), MSG_DONTWAIT);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return 0;
+    /* A VM that is killed resets the connection: to us that is its end. */
+    if (got < 0 && errno != ECONNRESET)
+        return report_fail_errno(failure, errno, "read", "the debug console");
+    if (got <= 0) {
+        bell->eof = true;
+        return 0;
+    }
+    bell->start = 0;
+    bell->end = (size_t)got;
+    if (bell->log_fd >= 0 && write(bell->log_fd, bell->pending, bell->end) < 0) {
+        /* The log is a help for failures, not worth one. */
+        close(bell->log_fd);
+        bell->log_fd = -1;
+    }
+    return 0;
+}
+
+/* The next complete line for us of what was received; false when there is none left. */
+static bool next_line(struct doorbell *bell)
+{
+    while (bell->start < bell->end) {
+        char c = bell->pending[bell->start++];
+        if (c == '\r')
+            continue;
+        if (c != '\n') {
+            /* What is too long is cut. */
+            if (bell->length + 1 < sizeof(bell->line))
+                bell->line[bell->length++] = c;
+            continue;
+        }
+        bell->line[bell->length] = '\0';
+        bell->length = 0;
+        const char *found = strstr(bell->line, PREFIX);
+        if (found != NULL) {
+            memmove(bell->last, found + strlen(PREFIX), strlen(found + strlen(PREFIX)) + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static int ended(struct doorbell *bell, struct process *vm, const char *what,
+                 struct report_failure *failure)
+{
+    int code;
+    struct report_failure ignored = {0};
+    if (process_wait(vm, END_MS, &code, &ignored) == 0)
+        return process_fail(vm, what, failure);
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name, NULL,
+                       "its debug console was closed%s%s", bell->last[0] != '\0' ? " after: " : "",
+                       bell->last);
+}
+
+/* Looks at all lines that are there. 1 = the wanted one came, 0 = not yet. */
+static int look(struct doorbell *bell, const struct process *vm, const char *wanted,
+                const char *what, struct report_failure *failure)
+{
+    while (next_line(bell)) {
+        if (strcmp(bell->last, wanted) == 0)
+            return 1;
+        if (starts_with(bell->last, "refused"))
+            return report_fail(failure, EXIT_CODE_REFUSED, what, vm->name, NULL,
+                               "resume.efi says: %s", bell->last);
+        if (starts_with(bell->last, "fault"))
+            return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name,
+                               "the guest was not entered; the snapshot is as it was",
+                               "the trampoline met a %s", bell->last);
+    }
+    return 0;
+}
+
+int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, int timeout_ms,
+                  const char *what, struct report_failure *failure)
+{
+    deadline_t deadline = deadline_in(timeout_ms);
+    for (;;) {
+        int result = look(bell, vm, wanted, what, failure);
+        if (result != 0)
+            return result < 0 ? result : 0;
+        if (bell->eof)
+            return ended(bell, vm, what, failure);
+        /* The console closes when the VM ends, so this sees both. */
+        int ready = deadline_poll(deadline, bell->fd, POLLIN);
+        if (ready < 0)
+            return report_fail_errno(failure, -ready, what, vm->name);
+        if (ready == 0)
+            return report_fail(
+                failure, EXIT_CODE_TIMEOUT, what, vm->name, "allow more time with --timeout",
+                "\"" PREFIX "%s\" did not come on the debug console within %d s%s%s%s", wanted,
+                timeout_ms / 1000, bell->last[0] != '\0' ? "; the last line was \"" : "",
+                bell->last, bell->last[0] != '\0' ? "\"" : "; nothing came at all");
+        result = receive(bell, failure);
+        if (result < 0)
+            return result;
+    }
+}

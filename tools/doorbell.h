@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * What resume.efi and the trampoline say on the debug console: lines that start with "libresume: ".
+ * Everything else there is the firmware's own and goes to the log only.
+ */
+#ifndef RESUME_TOOLS_DOORBELL_H
+#define RESUME_TOOLS_DOORBELL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "process.h"
+#include "report.h"
+
+#define DOORBELL_LINE_MAX 512u
+
+/* One debug console. Owned by the caller. */
+struct doorbell {
+    int fd;     /* socket to the debug console; owned, -1 = none */
+    int log_fd; /* everything is written there; owned, -1 = none */
+    bool eof;
+    size_t length; /* of the line being received */
+    char line[DOORBELL_LINE_MAX];
+    size_t start; /* what was received but not looked at: pending[start .. end) */
+    size_t end;
+    char pending[4096];
+    char last[DOORBELL_LINE_MAX]; /* the last line for us, without its prefix; "" = none yet */
+};
+
+/*
+ * doorbell_open - listen on @fd (owned from here on).
+ * @log_path: a file to write everything to, created anew; NULL = none.
+ * Failure: EXIT_CODE_ENVIRONMENT.
+ */
+int doorbell_open(struct doorbell *bell, int fd, const char *log_path,
+                  struct report_failure *failure);
+
+/* doorbell_close - fine on one that was never opened with fd and log_fd at -1. */
+void doorbell_close(struct doorbell *bell);
+
+/*
+ * doorbell_wait - wait for the line "libresume: @wanted".
+ * @vm: the machine it comes from. @timeout_ms: limit; @what: what is being done, for messages
+ * ("park the target").
+ * Failures: EXIT_CODE_REFUSED (a "refused" line), EXIT_CODE_ENVIRONMENT (a "fault" line, the VM
+ * ended, the console went away), EXIT_CODE_TIMEOUT (with the last line that came).
+ */
+int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, int timeout_ms,
+                  const char *what, struct report_failure *failure);
+
+#endif

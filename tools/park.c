@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define _GNU_SOURCE
+#include "park.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "doorbell.h"
+#include "facts.h"
+#include "process.h"
+#include "qmp.h"
+
+#define NAME "the parked target"
+#define LOG_FILE "target.log"
+#define CONSOLE_FILE "target-console.log"
+#define DEBUG_FILE "target-debug.log"
+#define LOG_LINES 20u
+#define PATH_LENGTH 512
+#define QUIT_MS 10000
+
+/* Under TCG a VM may be slow to answer while its firmware starts; QEMU itself is not. */
+#define QMP_OPEN_MS 30000
+/* The capture comes without a pause longer than this. */
+#define CAPTURE_IDLE_S 60
+
+struct park {
+    const struct park_options *options;
+    struct process process;
+    struct doorbell bell;
+    struct qmp *qmp;
+    char *flash[QEMU_COMMAND_FLASH_MAX];
+    char log[PATH_LENGTH];
+    char console[PATH_LENGTH];
+    char debug[PATH_LENGTH];
+};
+
+static int make_pair(int fds[2], struct report_failure *failure)
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0)
+        return 0;
+    return report_fail_errno(failure, errno, "start", NAME);
+}
+
+static int start_process(struct park *park, int qmp_fd, int debug_fd,
+                         struct report_failure *failure)
+{
+    const struct park_options *options = park->options;
+    const struct qemu_park_options added = {
+        .kernel = options->kernel,
+        .state_file = options->state_file,
+        .plan_file = options->plan_file,
+        .flash_paths = (const char *const *)park->flash,
+        .console_log = park->console,
+        .qmp_fd = qmp_fd,
+        .debug_fd = debug_fd,
+    };
+    struct qemu_argv argv = {NULL, 0};
+    int result = qemu_command_park(options->command, &added, &argv, failure);
+    if (result < 0)
+        return result;
+    const int fds[] = {qmp_fd, debug_fd};
+    const struct process_options process = {
+        .name = NAME,
+        .argv = (const char *const *)argv.argv,
+        .fds = fds,
+        .fd_count = 2,
+        .log_path = park->log,
+        .null_stdin = true,
+        .close_others = true,
+        .die_with_parent = true,
+        .own_group = true,
+    };
+    result = process_start(&park->process, &process, failure);
+    qemu_argv_free(&argv);
+    return result;
+}
+
+/* Starts QEMU and opens its monitor. What goes wrong with the monitor is mostly QEMU's end. */
+static int start(struct park *park, struct report_failure *failure)
+{
+    int qmp[2];
+    int debug[2];
+    int result = qemu_command_copy_flash(park->options->command, park->options->directory,
+                                         park->flash, failure);
+    if (result == 0)
+        result = make_pair(qmp, failure);
+    if (result < 0)
+        return result;
+    result = make_pair(debug, failure);
+    if (result < 0) {
+        close(qmp[0]);
+        close(qmp[1]);
+        return result;
+    }
+    result = start_process(park, qmp[1], debug[1], failure);
+    close(qmp[1]);
+    close(debug[1]);
+    if (result == 0)
+        result = doorbell_open(&park->bell, debug[0], park->debug, failure);
+    else
+        close(debug[0]);
+    if (result < 0) {
+        close(qmp[0]);
+        return result;
+    }
+    result = qmp_open_fd(&park->qmp, qmp[0], NAME, QMP_OPEN_MS, failure);
+    int code;
+    struct report_failure ignored = {0};
+    if (result < 0 && process_wait(&park->process, 1000, &code, &ignored) == 0)
+        return process_fail(&park->process, "start", failure);
+    return result;
+}
+
+/* Is it a machine that the source's devices fit? */
+static int compare_machine(struct park *park, struct report_failure *failure)
+{
+    struct manifest *target = calloc(1, sizeof(*target));
+    if (target == NULL)
+        return report_fail_memory(failure, "compare the machines");
+    int result = facts_read(park->qmp, target, failure);
+    if (result == 0)
+        result = manifest_compare_machine(park->options->manifest, target, failure);
+    free(target);
+    return result;
+}
+
+/* The capture goes through a file if it is to be kept. */
+static int capture_to_file(struct park *park, struct splice_parked *out,
+                           struct report_failure *failure)
+{
+    const char *path = park->options->save_path;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return report_fail_errno(failure, errno, "keep the capture", path);
+    int result = capture_begin(park->qmp, fd, failure);
+    if (result == 0)
+        result = capture_wait(park->qmp, CAPTURE_IDLE_S * 1000, park->options->progress, failure);
+    if (result == 0 && lseek(fd, 0, SEEK_SET) != 0)
+        result = report_fail_errno(failure, errno, "keep the capture", path);
+    if (result == 0)
+        result = splice_parked_read(out, fd, park->options->home, NULL, failure);
+    close(fd);
+    return result;
+}
+
+static int capture(struct park *park, struct splice_parked *out, struct report_failure *failure)
+{
+    if (park->options->save_path != NULL)
+        return capture_to_file(park, out, failure);
+    int pair[2];
+    int result = make_pair(pair, failure);
+    if (result < 0)
+        return result;
+    const struct timeval limit = {.tv_sec = CAPTURE_IDLE_S};
+    if (setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0)
+        result = report_fail_errno(failure, errno, "capture", NAME);
+    if (result == 0)
+        result = capture_begin(park->qmp, pair[1], failure);
+    close(pair[1]);
+    if (result == 0)
+        result =
+            splice_parked_read(out, pair[0], park->options->home, park->options->progress, failure);
+    close(pair[0]);
+    return result;
+}
+
+/* Ends it in order; whatever goes wrong with that is of no interest. */
+static void quit(struct park *park)
+{
+    struct report_failure ignored = {0};
+    int code;
+    if (qmp_execute(park->qmp, "quit", NULL, NULL, &ignored) == 0)
+        (void)process_wait(&park->process, QUIT_MS, &code, &ignored);
+}
+
+static int run(struct park *park, struct splice_parked *out, struct report_failure *failure)
+{
+    const struct park_options *options = park->options;
+    progress_step_begin(options->progress, "park the target");
+    int result = start(park, failure);
+    if (result == 0)
+        result = doorbell_wait(&park->bell, &park->process, "parked", options->timeout_ms,
+                               "park the target", failure);
+    /* On another machine resume.efi refuses first; the monitor tells better what differs. */
+    struct report_failure better = {0};
+    if (result == -EXIT_CODE_REFUSED && compare_machine(park, &better) == -EXIT_CODE_REFUSED)
+        *failure = better;
+    if (result == 0)
+        result = capture_stop(park->qmp, NULL, failure);
+    if (result == 0)
+        result = compare_machine(park, failure);
+    if (result < 0)
+        return result;
+    progress_step_end(options->progress, NULL);
+    progress_step_begin(options->progress, "capture the parked vCPU");
+    result = capture(park, out, failure);
+    if (result == 0)
+        progress_step_end(options->progress, NULL);
+    if (result < 0 && process_poll(&park->process))
+        return process_fail(&park->process, "capture the parked vCPU", failure);
+    return result;
+}
+
+int park_target(const struct park_options *options, struct splice_parked *out,
+                struct report_failure *failure)
+{
+    struct park park;
+    memset(&park, 0, sizeof(park));
+    park.options = options;
+    park.bell.fd = -1;
+    park.bell.log_fd = -1;
+    const struct {
+        char *path;
+        const char *name;
+    } files[] = {{park.log, LOG_FILE}, {park.console, CONSOLE_FILE}, {park.debug, DEBUG_FILE}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (snprintf(files[i].path, PATH_LENGTH, "%s/%s", options->directory, files[i].name) >=
+            PATH_LENGTH)
+            return report_fail(failure, EXIT_CODE_REFUSED, "start", options->directory,
+                               "set TMPDIR to a shorter path", "the path is too long");
+    }
+    int result = run(&park, out, failure);
+    if (result == 0) {
+        quit(&park);
+    } else {
+        progress_step_fail(options->progress);
+        /* process_fail has shown the log of one that ended. */
+        if (park.process.pid != 0 && !park.process.ended)
+            report_log_tail("QEMU's output", park.log, LOG_LINES);
+        report_log_tail("the parked target's console", park.console, LOG_LINES);
+        report_log_tail("its debug console", park.debug, LOG_LINES);
+    }
+    qmp_close(park.qmp);
+    doorbell_close(&park.bell);
+    process_stop(&park.process, 1000);
+    for (size_t i = 0; i < QEMU_COMMAND_FLASH_MAX; i++) {
+        if (park.flash[i] != NULL)
+            unlink(park.flash[i]);
+        free(park.flash[i]);
+    }
+    unlink(park.log);
+    unlink(park.console);
+    unlink(park.debug);
+    return result;
+}
+
+void park_remove_files(int directory_fd)
+{
+    static const char *const names[] = {LOG_FILE, CONSOLE_FILE, DEBUG_FILE};
+    char flash[] = "flash0";
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unlinkat(directory_fd, names[i], 0);
+    for (char i = 0; i < (char)QEMU_COMMAND_FLASH_MAX; i++) {
+        flash[5] = (char)('0' + i);
+        unlinkat(directory_fd, flash, 0);
+    }
+}

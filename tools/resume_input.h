@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * What a resume starts from: a snapshot directory, opened and checked, and the private directory
+ * that a resume works in.
+ */
+#ifndef RESUME_TOOLS_RESUME_INPUT_H
+#define RESUME_TOOLS_RESUME_INPUT_H
+
+#include <stdint.h>
+
+#include <resume/landing.h>
+
+#include "manifest.h"
+#include "report.h"
+#include "splice.h"
+
+#define PATH_MAX_LENGTH 1024
+
+/* Owned by the caller; read-only for him. */
+struct resume_input {
+    struct manifest *manifest;
+    int stream_fd; /* the source's stream */
+    uint64_t stream_size;
+    const char *stream_hash;
+    struct splice_home home;
+    struct resume_landing landing;        /* what will be left of the trampoline */
+    struct splice_poke poke;              /* mask 0 = none */
+    char temporary[PATH_MAX_LENGTH / 2];  /* TMPDIR, or /tmp */
+    char work_directory[PATH_MAX_LENGTH]; /* private, removed by resume_input_close */
+    int work_fd;
+    /* What the firmware gets: the snapshot's files, or spoiled copies of them. */
+    char state_path[PATH_MAX_LENGTH];
+    char plan_path[PATH_MAX_LENGTH];
+};
+
+/*
+ * resume_input_open - open and check the snapshot in @directory.
+ * Manifest, state blob, plan and their checksums, and that the state can be restored, are checked
+ * here; the stream's checksum is checked while it is spliced, before anything depends on it.
+ * @inject: @count wishes of the form "reg:NAME^MASK" or "ram:ADDRESS^MASK".
+ * @out: zeroed; to be closed with resume_input_close, also after a failure.
+ * Failures: EXIT_CODE_REFUSED, EXIT_CODE_USAGE (an injection), EXIT_CODE_ENVIRONMENT.
+ */
+int resume_input_open(struct resume_input *out, const char *directory, const char *const *inject,
+                      uint32_t count, struct report_failure *failure);
+
+/*
+ * resume_input_check - does the parked target fit the snapshot's devices? The check that splice_run
+ * makes, before any VM is started for it. Reads the end of the stream only; when that cannot be
+ * done this way, nothing is checked.
+ */
+int resume_input_check(const struct resume_input *input, const struct splice_parked *parked,
+                       struct report_failure *failure);
+
+/* resume_input_close - close, free, and remove the private directory. */
+void resume_input_close(struct resume_input *input);
+
+/* resume_input_remove_files - remove what is in the private directory. Only system calls that a
+ * signal handler may make. */
+void resume_input_remove_files(int directory_fd);
+
+#endif

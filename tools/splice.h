@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * The splice: one stream made of two. Memory and devices are the source's; the vCPUs and the home
+ * they wait in are the parked target's.
+ *
+ * The source's stream passes through in constant memory up to its device sections. There the home's
+ * pages are inserted as one more part of the RAM section (a later copy of a page replaces an earlier
+ * one), and then the device sections follow in the source's order, those of the vCPUs with the
+ * target's content.
+ */
+#ifndef RESUME_TOOLS_SPLICE_H
+#define RESUME_TOOLS_SPLICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <resume/handoff.h>
+#include <resume/home.h>
+
+#include "manifest.h"
+#include "progress.h"
+#include "report.h"
+#include "stream.h"
+#include "vmdesc.h"
+
+/* Where the home lies: for the guest, and in the stream. */
+struct splice_home {
+    resume_va_t va;
+    resume_pa_t pa;
+    uint64_t length;                 /* RESUME_HOME_LENGTH */
+    uint64_t offset;                 /* of the home in the RAM block */
+    char block[MANIFEST_STRING_MAX]; /* name of the RAM block */
+};
+
+/*
+ * splice_locate - where guest-physical memory lies in the stream, by the manifest's memory map.
+ * @length: bytes, > 0; the whole range must lie in one range of RAM.
+ * @ret_offset: offset in the block.  Returns the range, or NULL.
+ */
+const struct manifest_range *splice_locate(const struct manifest *manifest, resume_pa_t pa,
+                                           uint64_t length, uint64_t *ret_offset);
+
+/* splice_home_locate - place the plan's home. Failure: EXIT_CODE_REFUSED (not in RAM). */
+int splice_home_locate(struct splice_home *out, const struct resume_home *home,
+                       const struct manifest *manifest, struct report_failure *failure);
+
+/* What a resume needs of the parked target's capture. Owned by the caller; members are read-only. */
+struct splice_parked {
+    struct stream stream;          /* the capture, read to its end */
+    struct vmdesc desc;            /* its device sections */
+    struct resume_handoff handoff; /* the home's first page, decoded */
+    uint8_t *home;                 /* the home, RESUME_HOME_LENGTH bytes */
+};
+
+/*
+ * splice_parked_read - read a capture of the parked target, once, front to back.
+ * @fd: a file, pipe or socket; borrowed.
+ * Checks that every page of the home came, that the handoff in it is one of this version for this
+ * home, that the vCPU is in it, and that it waits for `go`.
+ * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT.
+ */
+int splice_parked_read(struct splice_parked *out, int fd, const struct splice_home *home,
+                       struct progress *progress, struct report_failure *failure);
+
+/* splice_parked_close - free. A zeroed or closed one is fine. */
+void splice_parked_close(struct splice_parked *parked);
+
+/*
+ * splice_check - can the vCPUs of @parked take over the devices of @source?
+ * Same machine type, RAM blocks of the same length, the same vCPUs with sections of the same
+ * version, and every field that the trampoline neither loads nor derives equal in both.
+ * @source_stream: for machine type and blocks; NULL when only the sections are at hand.
+ * Failure: EXIT_CODE_REFUSED with the field and both values.
+ */
+int splice_check(const struct vmdesc *source, const struct stream *source_stream,
+                 const struct splice_parked *parked, struct report_failure *failure);
+
+/* Bits of "cpu_common/interrupt_request", as QEMU numbers them for x86. */
+#define SPLICE_IRQ_HARD UINT32_C(0x0002)   /* the interrupt line of the local APIC or the PIC */
+#define SPLICE_IRQ_EXITTB UINT32_C(0x0004) /* leave the translated block: QEMU's own business */
+#define SPLICE_IRQ_POLL UINT32_C(0x0010)   /* the local APIC asks to be looked at */
+#define SPLICE_IRQ_HALT UINT32_C(0x0020)
+#define SPLICE_IRQ_SMI UINT32_C(0x0040)
+#define SPLICE_IRQ_DEBUG UINT32_C(0x0080) /* a debugger's stop */
+#define SPLICE_IRQ_VIRQ UINT32_C(0x0100)
+#define SPLICE_IRQ_NMI UINT32_C(0x0200)
+#define SPLICE_IRQ_INIT UINT32_C(0x0400)
+#define SPLICE_IRQ_SIPI UINT32_C(0x0800)
+#define SPLICE_IRQ_MCE UINT32_C(0x1000)
+#define SPLICE_IRQ_TPR UINT32_C(0x2000)
+
+/*
+ * splice_interrupt_request - the pending lines of the resumed vCPU.
+ * They are the source's, because what drives them is the source's: a line that the parked target
+ * had raised must not survive (with no interrupt behind it, QEMU delivers nonsense), and one that
+ * the source had raised must not get lost. The parked vCPU has interrupts disabled, so that it is
+ * taken after the landing.
+ * @source: the source's bits.  @ret: HARD and POLL of them.
+ * Failure: EXIT_CODE_REFUSED for a pending event that would be delivered before the landing (NMI,
+ * SMI, INIT, SIPI, machine check) or that is not known.
+ */
+int splice_interrupt_request(uint32_t source, uint32_t *ret, struct report_failure *failure);
+
+/* A wrong byte, planted on purpose: a testing aid for what is to find it. */
+struct splice_poke {
+    uint64_t offset; /* in the block */
+    uint8_t mask;    /* XORed to the byte; 0 = none */
+    char block[MANIFEST_STRING_MAX];
+};
+
+struct splice_options {
+    int source_fd;           /* the source's stream from its first byte; borrowed */
+    uint64_t source_size;    /* bytes, for progress and the check; 0 = not known */
+    const char *source_hash; /* XXH3-128 as in the manifest; NULL = not checked */
+    const struct splice_home *home;
+    const struct splice_parked *parked;
+    const struct splice_poke *poke; /* optional */
+    stream_sink_fn write;           /* takes the spliced stream */
+    void *write_ctx;
+    struct progress *progress; /* optional; its current step is updated */
+};
+
+/* What a splice did. */
+struct splice_result {
+    uint64_t source_bytes;
+    uint64_t written;
+    uint32_t sections;          /* device sections */
+    uint32_t replaced;          /* of them, with the target's content */
+    uint32_t interrupt_request; /* of vCPU 0 */
+};
+
+/*
+ * splice_run - write the spliced stream.
+ * The source is hashed while it passes; unless size and hash are the expected ones, nothing is
+ * written of the device sections, without which no VM starts. splice_check is made again on what
+ * was hashed.
+ * Memory does not grow with the RAM.
+ * Failures: EXIT_CODE_REFUSED (source or check), EXIT_CODE_ENVIRONMENT (reading, or @write stopped:
+ * then `why` says so and the sink knows the reason).
+ */
+int splice_run(const struct splice_options *options, struct splice_result *out,
+               struct report_failure *failure);
+
+/* splice_report - turn an error of the stream modules into a failure; returns like report_fail. */
+int splice_report(struct report_failure *failure, const struct stream_error *error,
+                  const char *what, const char *where);
+
+#endif
