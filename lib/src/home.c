@@ -164,13 +164,13 @@ static int scan_guest(struct scan *scan, const struct resume_paging *guest,
 
 /*
  * The lowest address from @pa on, below @end, of a page that the guest's tables use as a table, or
- * @end; the same bounds as for the search apply.
+ * @end; the same bounds as for the search apply. The root has a present entry, or nothing would be
+ * mapped, so it is in no run.
  */
 static resume_pa_t first_table_within(const struct resume_paging *guest, resume_pa_t pa,
                                       resume_pa_t end)
 {
-    const resume_pa_t root = guest->root_pa & ENTRY_ADDRESS_MASK;
-    resume_pa_t lowest = root >= pa && root < end ? root : end;
+    resume_pa_t lowest = end;
 
     for (unsigned half = 0; half < 2; half++) {
         const resume_va_t first = half ? ~low_half_end(guest) : 0;

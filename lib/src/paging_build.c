@@ -150,8 +150,7 @@ int resume_paging_map(struct resume_paging_builder *builder, resume_va_t va, res
                            pa_limit);
     /* Canonical at both ends and shorter than the gap between the halves: canonical throughout. */
     if (!resume_paging_canonical(va, builder->levels) || length - 1u > UINT64_MAX - va ||
-        !resume_paging_canonical(va + (length - 1u), builder->levels) ||
-        va >> 63 != (va + (length - 1u)) >> 63)
+        !resume_paging_canonical(va + (length - 1u), builder->levels))
         return paging_fail(diag, RESUME_ECANON, "page-table builder", "virtual address", va, length,
                            builder->levels);
 

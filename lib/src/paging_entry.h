@@ -66,7 +66,8 @@ enum paging_event {
  * One step of the iteration: like resume_paging_iter_next, but it also stops at every table page
  * below the root, whether or not that holds anything. The outputs are written for their events.
  */
-enum paging_event resume_paging_iter_step(struct resume_paging_iter *iter, struct resume_translation *out,
-                                   resume_pa_t *ret_table_pa);
+enum paging_event resume_paging_iter_step(struct resume_paging_iter *iter,
+                                          struct resume_translation *out,
+                                          resume_pa_t *ret_table_pa);
 
 #endif

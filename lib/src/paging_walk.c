@@ -157,14 +157,9 @@ static void iter_skip(struct resume_paging_iter *iter, uint32_t level)
         return;
     }
     va = last_of_entry + 1u; /* cannot wrap: it is at most last_va */
-    if (!resume_paging_canonical(va, iter->paging->levels)) {
-        /* From the end of the low half to the start of the high half. */
+    /* From the end of the low half to the start of the high half, where last_va then lies too. */
+    if (!resume_paging_canonical(va, iter->paging->levels))
         va = ~(va - 1u);
-        if (va > iter->last_va) {
-            iter->done = 1;
-            return;
-        }
-    }
     iter->next_va = va;
 
     /* An index of 0 after a step means that the table is behind us. */

@@ -330,10 +330,10 @@ static void leaves_what_has_no_memory_alone(void **state)
     guest_close(&g);
 }
 
-/* Let the 2 MiB behind the text refer to the page at @pa as their page table. */
-static void use_as_table(struct guest *g, uint64_t pa)
+/* Let the @n-th 2 MiB behind the text refer to the page at @pa as their page table. */
+static void use_as_table(struct guest *g, unsigned n, uint64_t pa)
 {
-    phys_poke(&g->phys, forge_entry(&g->forge, TEXT_VA + MIB2, 2, UPPER), pa | UPPER | FORGE_P);
+    phys_poke(&g->phys, forge_entry(&g->forge, TEXT_VA + n * MIB2, 2, UPPER), pa | UPPER | FORGE_P);
 }
 
 static void makes_way_for_empty_tables_in_use(void **state)
@@ -344,7 +344,7 @@ static void makes_way_for_empty_tables_in_use(void **state)
     /* Zero pages 8 to 19; page 17 is an empty page table. */
     guest_open_text(&g, 8, 12, 0);
     assert_home(&g, 4, TEXT_VA + 15 * PAGE, TEXT_PA + 15 * PAGE, RESUME_HOME_ZERO);
-    use_as_table(&g, TEXT_PA + 17 * PAGE);
+    use_as_table(&g, 1, TEXT_PA + 17 * PAGE);
     assert_home(&g, 4, TEXT_VA + 13 * PAGE, TEXT_PA + 13 * PAGE, RESUME_HOME_ZERO);
     /* The page before it is free, the one behind it is long enough for a home of one page. */
     assert_home(&g, 1, TEXT_VA + 18 * PAGE, TEXT_PA + 18 * PAGE, RESUME_HOME_ZERO);
@@ -352,9 +352,16 @@ static void makes_way_for_empty_tables_in_use(void **state)
     assert_no_home(&g, 9, 12);
     guest_close(&g);
 
+    /* Several in a row: the home goes below all that it would cover, not step by step. */
+    guest_open_text(&g, 2, 29, 0);
+    for (unsigned n = 0; n < 6; n++)
+        use_as_table(&g, 1 + n, TEXT_PA + (20 + n) * PAGE);
+    assert_home(&g, 8, TEXT_VA + 12 * PAGE, TEXT_PA + 12 * PAGE, RESUME_HOME_ZERO);
+    guest_close(&g);
+
     /* The same with padding: a page of 0xCC has no present entry either. */
     guest_open_text(&g, 8, 12, 0xcc);
-    use_as_table(&g, TEXT_PA + 17 * PAGE);
+    use_as_table(&g, 1, TEXT_PA + 17 * PAGE);
     assert_home_at(&g, 4, 13);
     guest_close(&g);
 }

@@ -274,6 +274,9 @@ static void tells_repetition_from_conflict(void **unused)
     /* Inside a large page: the same place, another place, other rights. */
     assert_int_equal(site_map(&site, MIB2 + 0x3000, 4 * MIB2 + 0x3000, KIB4, RW), RESUME_OK);
     assert_int_equal(site.arena.used, 3);
+    /* From inside a large page to beyond its end. */
+    assert_int_equal(site_map(&site, MIB2 + 0x3000, 4 * MIB2 + 0x3000, MIB2, RW), RESUME_OK);
+    assert_maps(&site, 2 * MIB2 + 0x2fff, 5 * MIB2 + 0x2fff, RW);
     assert_int_equal(
         resume_paging_map(&site.builder, MIB2 + 0x3000, 4 * MIB2 + 0x4000, KIB4, RW, &diag),
         RESUME_ECONFLICT);
