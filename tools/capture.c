@@ -51,6 +51,53 @@ int capture_continue(struct qmp *qmp, struct report_failure *failure)
     return result;
 }
 
+static int apply_settings(struct qmp *qmp, bool events, int64_t max_bandwidth,
+                          struct report_failure *failure)
+{
+    int result = qmp_execute(qmp, "migrate-set-capabilities",
+                             json_pack("{s:[{s:s,s:b}]}", "capabilities", "capability", "events",
+                                       "state", events ? 1 : 0),
+                             NULL, failure);
+    if (result < 0)
+        return result;
+    return qmp_execute(qmp, "migrate-set-parameters",
+                       json_pack("{s:I}", "max-bandwidth", (json_int_t)max_bandwidth), NULL,
+                       failure);
+}
+
+int capture_settings_read(struct qmp *qmp, struct capture_settings *out,
+                          struct report_failure *failure)
+{
+    struct capture_settings settings = {.known = true};
+    json_t *value = NULL;
+    int result = qmp_execute(qmp, "query-migrate-capabilities", NULL, &value, failure);
+    if (result < 0)
+        return result;
+    size_t index;
+    const json_t *entry;
+    json_array_foreach(value, index, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "capability"));
+        if (name != NULL && strcmp(name, "events") == 0)
+            settings.events = json_is_true(json_object_get(entry, "state"));
+    }
+    json_decref(value);
+    result = qmp_execute(qmp, "query-migrate-parameters", NULL, &value, failure);
+    if (result < 0)
+        return result;
+    settings.max_bandwidth = json_integer_value(json_object_get(value, "max-bandwidth"));
+    json_decref(value);
+    *out = settings;
+    return 0;
+}
+
+void capture_settings_restore(struct qmp *qmp, const struct capture_settings *settings)
+{
+    struct report_failure ignored = {0};
+    if (settings->known)
+        (void)apply_settings(qmp, settings->events, settings->max_bandwidth, &ignored);
+}
+
 /* Refuses what would give the stream a form that its readers do not take, turns events on. */
 static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
 {
@@ -69,7 +116,7 @@ static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
         "block",
         "zero-blocks",
     };
-    json_t *value;
+    json_t *value = NULL;
     int result = qmp_execute(qmp, "query-migrate-capabilities", NULL, &value, failure);
     if (result < 0)
         return result;
@@ -91,14 +138,8 @@ static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
         }
     }
     json_decref(value);
-    json_t *arguments =
-        json_pack("{s:[{s:s,s:b}]}", "capabilities", "capability", "events", "state", 1);
-    result = qmp_execute(qmp, "migrate-set-capabilities", arguments, NULL, failure);
-    if (result < 0)
-        return result;
     /* 0 is refused by some versions; this is beyond what any machine writes. */
-    arguments = json_pack("{s:I}", "max-bandwidth", (json_int_t)INT64_C(1) << 50);
-    return qmp_execute(qmp, "migrate-set-parameters", arguments, NULL, failure);
+    return apply_settings(qmp, true, INT64_C(1) << 50, failure);
 }
 
 int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure)
@@ -157,7 +198,7 @@ int capture_poll(struct qmp *qmp, int timeout_ms, struct capture_status *out,
     if (result < 0)
         return result;
     json_decref(event);
-    json_t *value;
+    json_t *value = NULL;
     result = qmp_execute(qmp, "query-migrate", NULL, &value, failure);
     if (result < 0)
         return result;

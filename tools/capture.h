@@ -32,6 +32,19 @@ int capture_stop(struct qmp *qmp, bool *ret_was_running, struct report_failure *
  * as after a capture. */
 int capture_continue(struct qmp *qmp, struct report_failure *failure);
 
+/* The migration settings that capture_begin changes. Zeroed = nothing known, nothing to restore. */
+struct capture_settings {
+    bool known;
+    bool events;
+    int64_t max_bandwidth;
+};
+
+/* capture_settings_read - note them before a capture. capture_settings_restore - put them back: best
+ * effort, reports nothing. Only of use where the VM goes on afterwards. */
+int capture_settings_read(struct qmp *qmp, struct capture_settings *out,
+                          struct report_failure *failure);
+void capture_settings_restore(struct qmp *qmp, const struct capture_settings *settings);
+
 /*
  * capture_begin - start writing the stream to @fd (which QEMU duplicates: the caller closes its own
  * when it likes; a reader at the other end of a pipe sees EOF when QEMU is done and the caller has
