@@ -65,7 +65,7 @@ struct resume_home_search {
  * the lower address on a tie. The run's first and last page are not used when it is long enough
  * to spare them; when it can spare only one, that is the first. No page of it is a table page
  * reached from @guest's root: a home that would cover one (it can only be an empty table) is moved
- * down within its run.
+ * down within its run, a few times at most.
  * @search: optional, filled also when nothing is found.
  * Zeroes are a guess where padding is not: an executable page of zeroes may be memory that the
  * guest uses, even an empty table of another address space, so whatever is left behind there is a
