@@ -24,22 +24,23 @@ no network is needed. Exit status: 0 ready, 1 something could not be had, 2 wron
 END
 }
 
-build_packages="gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3 libjansson-dev libxxhash-dev"
-test_packages="libcmocka-dev clang"
-qemu_packages="qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip gcc libc6-dev python3"
+build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3
+    libjansson-dev libxxhash-dev)
+test_packages=(libcmocka-dev clang)
+qemu_packages=(qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip gcc libc6-dev nasm python3)
 
-packages=""
+packages=()
 kernel=no
 list=no
 if [ $# = 0 ]; then
-    packages="$build_packages $test_packages $qemu_packages"
+    packages=("${build_packages[@]}" "${test_packages[@]}" "${qemu_packages[@]}")
     kernel=yes
 fi
 for argument in "$@"; do
     case $argument in
-    --build) packages="$packages $build_packages" ;;
-    --tests) packages="$packages $test_packages" ;;
-    --qemu) packages="$packages $qemu_packages" ;;
+    --build) packages+=("${build_packages[@]}") ;;
+    --tests) packages+=("${test_packages[@]}") ;;
+    --qemu) packages+=("${qemu_packages[@]}") ;;
     --kernel) kernel=yes ;;
     --list) list=yes ;;
     --help | -h) usage; exit 0 ;;
@@ -50,8 +51,8 @@ for argument in "$@"; do
     esac
 done
 if [ "$list" = yes ]; then
-    [ -n "$packages" ] || packages="$build_packages $test_packages $qemu_packages"
-    printf '%s\n' $packages | sort -u
+    [ ${#packages[@]} != 0 ] || packages=("${build_packages[@]}" "${test_packages[@]}" "${qemu_packages[@]}")
+    printf '%s\n' "${packages[@]}" | sort -u
     exit 0
 fi
 
@@ -81,20 +82,20 @@ update_lists()
     fi
 }
 
-missing=""
-for package in $(printf '%s\n' $packages | sort -u); do
+missing=()
+for package in $(printf '%s\n' "${packages[@]}" | sort -u); do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$state" = installed ] || missing="$missing $package"
+    [ "$state" = installed ] || missing+=("$package")
 done
-if [ -n "$missing" ]; then
+if [ ${#missing[@]} != 0 ]; then
     command -v apt-get >/dev/null ||
-        fail "packages:$missing: no apt-get here (install what these Debian packages hold by hand)"
-    echo "Installing:$missing"
+        fail "packages: ${missing[*]}: no apt-get here (install what these Debian packages hold by hand)"
+    echo "Installing: ${missing[*]}"
     update_lists
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
-        fail "packages:$missing: apt-get could not install them (see its messages above)"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
+        fail "packages: ${missing[*]}: apt-get could not install them (see its messages above)"
 else
-    [ -z "$packages" ] || echo "All packages are there."
+    [ ${#packages[@]} = 0 ] || echo "All packages are there."
 fi
 
 # The kernel of linux-image-cloud-amd64, found by its present name and only unpacked: installing it

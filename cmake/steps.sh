@@ -77,7 +77,6 @@ step()
         read -r expected <"$remembered"
     fi
     [ "$expected" -gt 0 ] || expected=1000
-    step_log=$log
     began=$(steps_now)
     if [ "$steps_terminal" = no ]; then
         printf '%3d.  %s ...\n' "$steps_number" "$what"
@@ -104,7 +103,6 @@ step()
         printf '\r\e[K'
     fi
     elapsed=$(($(steps_now) - began))
-    step_ms=$elapsed
     if [ "$code" = 0 ]; then
         printf '%s\n' "$elapsed" >"$remembered"
         printf '%3d.  %s  %sdone%s  (%s)\n' "$steps_number" "$what" "$steps_green" \

@@ -17,7 +17,7 @@ from guests import guest_of
 from harness import Failure, Machine, Settings, Skip, checksums, limit
 
 # resumectl's exit statuses (tools/exit_codes.h).
-REFUSED, USAGE, ENVIRONMENT, TIMEOUT = 1, 2, 3, 5
+REFUSED, USAGE, ENVIRONMENT, DIFFERENT, TIMEOUT = 1, 2, 3, 4, 5
 # WHAT: WHERE: WHY (what to do)
 MESSAGE = re.compile(r"^resumectl: (?!warning:)[^:]+: .+: .+ \(.+\)$", re.M)
 
@@ -462,6 +462,30 @@ def resume_killed(runner):
         machine.close()
 
 
+# ---- The verification is itself verified ------------------------------------------------------
+
+def planted(name, wish, found):
+    """A resume spoiled on purpose: --verify must find it and end the VM."""
+    def run(runner):
+        machine, path = runner.copy("verify-planted-" + name)
+        try:
+            before = checksums(path)
+            ledger = machine.path("ledger.json")
+            said = expect(machine.tool("resume", path, "--verify", "--json", ledger, "--inject",
+                                       wish, "--", *machine.command(), seconds=240),
+                          DIFFERENT, "differ")
+            with open(ledger, encoding="utf-8") as file:
+                text = file.read()
+            if not re.search(found, text):
+                raise Failure(f"the ledger does not name {found}: {ledger}")
+            if checksums(path) != before:
+                raise Failure("the snapshot was altered")
+            return said
+        finally:
+            machine.close()
+    return run
+
+
 # ---- The firmware's own refusal ---------------------------------------------------------------
 
 def firmware_refuses(runner):
@@ -522,6 +546,9 @@ def firmware_refuses(runner):
 
 
 CASES = {
+    "verify-planted-r12": planted("r12", "reg:r12^0x4000", r"env\.regs\[12\]"),
+    "verify-planted-star": planted("star", "reg:star^0x1", r"env\.star"),
+    "verify-planted-ram": planted("ram", "ram:0x6000^0x10", r'"pa": 24576'),
     "bad-stream-truncated": truncated,
     "bad-stream-flipped": flipped("stream"),
     "bad-state-flipped": flipped("state.rsm"),

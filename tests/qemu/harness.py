@@ -389,7 +389,8 @@ class Machine:
 
     def resume(self, snapshot, verify=True):
         """Start a resume in the background."""
-        options = ["--verify"] if verify else []
+        self.ledger = self.path(f"ledger-{self.number + 1:02d}.json")
+        options = ["--verify", "--json", self.ledger] if verify else []
         self.spawn([Settings.resumectl, "resume", snapshot, *options, "--", *self.command()],
                    "resume")
 

@@ -5,6 +5,7 @@
 import argparse
 import concurrent.futures
 import configparser
+import json
 import os
 import random
 import shlex
@@ -21,6 +22,7 @@ from harness import Failure, Gdb, Machine, Patience, Settings, Skip, limit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+HOME_BYTES_MAX = 32  # of RAM, left different by the landing
 DF_FLAG = 0x400  # in the probe's RFLAGS only while all its patterns are loaded
 
 
@@ -56,6 +58,22 @@ def finish(machine, guest, resumed_at, seconds):
         raise Failure("; ".join(problems[:5]))
 
 
+def check_ledger(path):
+    """The verification's own account. Returns what to say about it."""
+    with open(path, encoding="utf-8") as file:
+        ledger = json.load(file)
+    cpu, devices, pages = (ledger[key] for key in ("cpu_fields", "device_fields", "pages"))
+    if cpu["unexpected"] or devices["unexpected"] or pages["unexpected"]:
+        raise Failure(f"the verification found differences: {path}")
+    if cpu["identical"] < 100 or devices["identical"] < 100 or pages["identical"] < 1000:
+        raise Failure(f"the verification has compared next to nothing: {path}")
+    if pages["home_bytes"] > HOME_BYTES_MAX:
+        raise Failure(f"{pages['home_bytes']} bytes of the home differ, more than {HOME_BYTES_MAX}")
+    return (f"{cpu['identical']} CPU fields identical, {cpu['explained']} explained; "
+            f"{devices['identical']} device fields identical, {devices['explained']} explained; "
+            f"{pages['home_bytes']} bytes of RAM differ")
+
+
 def method_resume(machine, guest, rng):
     case = machine.case
     machine.start()
@@ -67,6 +85,8 @@ def method_resume(machine, guest, rng):
         before = machine.console.position()
         machine.resume(snapshot, verify=case.getboolean("verify"))
         finish(machine, guest, before, 240)
+        if case.getboolean("verify"):
+            said.append(check_ledger(machine.ledger))
         if turn < case.getint("count"):
             shutil.rmtree(snapshot)
     code = guest.end()

@@ -1,0 +1,245 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+#
+# The main job, from a fresh clone: a running Linux is snapshotted and resumed through UEFI
+# firmware. See --help.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+# shellcheck source=../cmake/steps.sh
+. cmake/steps.sh
+
+usage()
+{
+    cat <<END
+Usage: examples/demo.sh [--ram SIZE] [--cpu MODEL] [--machine TYPE] [--keep]
+
+Boots a stock Debian kernel under stock QEMU and stock OVMF, lets a workload run in it, snapshots
+it while it runs, ends that VM, boots OVMF again with resume.efi, and the same Linux goes on with
+its next instruction. Installs what is missing (Debian packages, with sudo when not root) and
+builds what it needs. Takes less than 3 minutes on two cores without KVM, the first download aside;
+a second run needs no network.
+
+  --ram SIZE      RAM of the VM (default 512M)
+  --cpu MODEL     CPU model, as for qemu-system-x86_64 -cpu (default: Haswell as far as QEMU has it)
+  --machine TYPE  q35 (default) or pc
+  --keep          keep the snapshot, the disk and the logs in build/demo and say how to use them
+
+Exit status: 0 the guest went on as if nothing had happened, 1 it did not, 2 wrong usage.
+END
+}
+
+ram=512M
+# Without those features that QEMU's TCG would only warn about.
+cpu=Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm
+machine=q35
+keep=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --ram | --cpu | --machine)
+        if [ $# -lt 2 ]; then
+            echo "demo.sh: arguments: $1: its value is missing (see --help)" >&2
+            exit 2
+        fi
+        case $1 in
+        --ram) ram=$2 ;;
+        --cpu) cpu=$2 ;;
+        --machine) machine=$2 ;;
+        esac
+        shift
+        ;;
+    --keep) keep=yes ;;
+    --help | -h) usage; exit 0 ;;
+    *)
+        echo "demo.sh: arguments: $1: unknown option (see --help)" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+demo=$root/build/demo
+build=$root/build/release
+resumectl=$build/tools/resumectl
+snapshot=$demo/snapshot
+console=$demo/console.log
+mkdir -p "$demo"
+rm -rf "$snapshot" "$snapshot.partial" "$console"
+sockets=$(mktemp -d /tmp/resume-demo-XXXXXX) # socket paths have to be short
+steps_init "$demo/logs"
+began=$(steps_now)
+vm=''
+
+tidy()
+{
+    if [ -n "$vm" ] && kill -0 "$vm" 2>/dev/null; then
+        kill "$vm" 2>/dev/null
+        wait "$vm" 2>/dev/null
+    fi
+    rm -rf "$sockets"
+    [ $keep = yes ] || rm -rf "$snapshot" "$snapshot.partial" "$demo"/disk*.img
+}
+trap tidy EXIT
+trap 'exit 130' INT TERM
+
+give_up()
+{
+    echo
+    echo "${steps_red}The demo has failed: $1${steps_plain}"
+    echo "Logs: $demo/logs, the guest's console: $console"
+    exit 1
+}
+
+# wait_line PATTERN COUNT FROM SECONDS - until the console, from byte FROM on, has COUNT lines that
+# match PATTERN; fails when the VM ends before, or the time is up.
+wait_line()
+{
+    timeout "$4" tail -c "+$(($3 + 1))" -F --pid="$vm" "$console" 2>/dev/null |
+        grep -a -m "$2" -E "$1" | tail -n 1 | grep -q .
+}
+
+# The last whole line of the workload.
+last_line()
+{
+    grep -a '^workload: line .*ticks=[0-9]*$' "$console" | tail -n 1
+}
+
+qmp_quit()
+{
+    python3 - "$1" <<'END'
+import json, socket, sys
+monitor = socket.socket(socket.AF_UNIX)
+monitor.settimeout(20)
+monitor.connect(sys.argv[1])
+lines = monitor.makefile("r")
+lines.readline()
+for command in ("qmp_capabilities", "quit"):
+    monitor.sendall(json.dumps({"execute": command}).encode())
+    while "return" not in json.loads(lines.readline() or '{"return": 0}'):
+        pass
+END
+}
+
+# The command line of the VM; the resume is given the very same one.
+command=(qemu-system-x86_64 -machine "$machine" -accel tcg -cpu "$cpu" -m "$ram" -smp 1
+    -bios /usr/share/ovmf/OVMF.fd -display none -nic none -no-reboot
+    -kernel build/guest/vmlinuz -initrd build/guest/initramfs.gz
+    -append "console=ttyS0 quiet"
+    -drive "if=virtio,format=raw,file=$demo/disk.img"
+    -chardev "file,id=console,path=$console,append=on" -serial chardev:console
+    -qmp "unix:$sockets/qmp,server=on,wait=off")
+
+build_all()
+{
+    cmake --preset release && cmake --build --preset release
+}
+
+make_disk()
+{
+    rm -f "$demo/disk.img"
+    mke2fs -q -t ext4 -F "$demo/disk.img" 64M
+}
+
+title "Get ready"
+step "Install what is missing, fetch a Debian kernel" 60 \
+    cmake/setup-debian.sh --build --qemu --kernel || give_up "the setup did not work"
+step "Build libresume, resume.efi and resumectl" 20 build_all || give_up "the build did not work"
+step "Build the guest's initramfs" 3 tests/guest/build.sh build/cache/kernel build/guest ||
+    give_up "the guest could not be built"
+step "Make an ext4 disk" 1 make_disk || give_up "the disk could not be made"
+
+title "The source VM"
+: >"$console"
+"${command[@]}" >"$demo/logs/source.log" 2>&1 &
+vm=$!
+step "Boot OVMF, then Linux $(cat build/cache/kernel/version)" 20 \
+    wait_line '^workload: line 1 ' 1 0 120 || give_up "the source did not boot"
+step "Let the workload run: SSE, AVX and x87 sums, a file on the disk, timer ticks" 3 \
+    wait_line '^workload: line 10 ' 1 0 60 || give_up "the workload does not run"
+
+title "The snapshot"
+if ! "$resumectl" snapshot --qmp "$sockets/qmp" -o "$snapshot" --quit; then
+    give_up "the snapshot could not be taken"
+fi
+step "Wait for the end of the source VM" 1 timeout 20 tail --pid="$vm" -f /dev/null ||
+    give_up "the source VM is still there"
+wait "$vm" 2>/dev/null
+vm=''
+[ $keep = no ] || cp --sparse=always "$demo/disk.img" "$demo/disk-at-snapshot.img"
+cut=$(stat -c %s "$console")
+before=$(last_line)
+say "The last line before the snapshot: $before"
+if "$resumectl" inspect "$snapshot" >"$demo/logs/inspect.log" 2>&1; then
+    say "What it holds: see $demo/logs/inspect.log"
+fi
+
+title "The resume"
+"$resumectl" resume "$snapshot" --verify --json "$demo/ledger.json" --timing "$demo/timing.json" \
+    -- "${command[@]}" &
+vm=$!
+if ! wait_line '^workload: line ' 12 "$cut" 180; then
+    wait "$vm" && give_up "the guest did not go on"
+    give_up "resumectl resume ended with status $?"
+fi
+number=${before#workload: line }
+number=${number%% *}
+after=$(grep -a "^workload: line $((number + 1)) " "$console" | head -n 1)
+echo
+say "The last line before the snapshot: $before"
+say "The first line after the resume:   ${after:-(none)}"
+
+step "End the VM" 1 qmp_quit "$sockets/qmp" || give_up "the resumed VM could not be ended"
+wait "$vm"
+code=$?
+vm=''
+
+title "What was proven"
+problems=$(
+    # Each line is there once and whole, and follows on the one before.
+    grep -a 'workload: line' "$console" | sed 's/^.*\(workload: line\)/\1/' |
+        sed '$ { /ticks=[0-9]*$/!d }' |
+        awk '{ if (!/^workload: line [0-9]+ sse=ok avx=(ok|none) disk=ok ticks=[0-9]+$/)
+                   print "not as it should be: " $0
+               if ($3 != ++expected) { print "line " $3 " where " expected " was due"; expected = $3 } }'
+    grep -a 'WRONG' "$console"
+    tail -c "+$((cut + 1))" "$console" |
+        grep -aE '^kernel: [0-4] |^kernel: .*(BUG|WARNING|stall|clocksource)|^\[ *[0-9]+\.[0-9]+\] '
+)
+lines=$(grep -ac '^workload: line .*ticks=[0-9]*$' "$console")
+resumed=$((lines - number))
+[ "$code" = 0 ] || problems="$problems
+resumectl resume ended with status $code"
+[ -n "$after" ] || problems="$problems
+line $((number + 1)) is missing"
+if [ -n "${problems//[[:space:]]/}" ]; then
+    echo "$problems" | sed '/^[[:space:]]*$/d; s/^/      /'
+    give_up "the guest did not go on as if nothing had happened"
+fi
+good="${steps_green}ok${steps_plain}"
+echo "  $good  An unpatched Debian kernel, KASLR on, went on under unpatched QEMU and OVMF."
+echo "  $good  Its workload wrote $number lines before the snapshot and $resumed after it:"
+echo "      none lost, none doubled, no sum wrong, no complaint of the kernel."
+python3 - "$demo/ledger.json" <<'END'
+import json, os, sys
+ok = "\033[32mok\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "ok"
+with open(sys.argv[1], encoding="utf-8") as file:
+    ledger = json.load(file)
+cpu, devices, pages = ledger["cpu_fields"], ledger["device_fields"], ledger["pages"]
+print(f"  {ok}  Stopped at its first instruction and compared with the snapshot from outside:")
+print(f"      CPU      {cpu['identical']} fields identical, {cpu['explained']} differ for a known reason,"
+      f" {cpu['unexpected']} unexpectedly")
+print(f"      devices  {devices['identical']} fields identical, {devices['explained']} differ for a known"
+      f" reason, {devices['unexpected']} unexpectedly")
+print(f"      RAM      {pages['identical']} of {pages['total']} pages identical;"
+      f" {pages['home_bytes']} bytes differ, in the kernel's own padding")
+END
+echo
+echo "The same Linux went on with its next instruction. All of it took $(steps_time $(($(steps_now) - began)))."
+if [ $keep = yes ]; then
+    echo
+    echo "Kept: $snapshot, and the disk as it was then. Look at it, or resume it again (console in"
+    echo "$console; the guest needs its disk as it was at the snapshot):"
+    echo "  $resumectl inspect $snapshot"
+    echo "  cp $demo/disk-at-snapshot.img $demo/disk.img"
+    echo "  $resumectl resume $snapshot -- ${command[*]@Q}" | sed "s|unix:$sockets/|unix:$demo/|"
+fi

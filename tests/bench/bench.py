@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Measures the splice, the tool's memory, the steps of a resume and the trampoline. What depends on
+the machine is a ratio of two figures of the same run."""
+
+import argparse
+import configparser
+import glob
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests/qemu"))
+from guests import guest_of  # noqa: E402
+from harness import Failure, Machine, Settings, limit  # noqa: E402
+
+SPLICE_RATIO_WANTED = 0.8
+MEMORY_WANTED = 32 << 20
+
+
+def case_of(**keys):
+    parser = configparser.ConfigParser()
+    parser.read_dict({"case": keys})
+    return parser["case"]
+
+
+def high_water(pid):
+    """Peak resident memory of a process so far, in bytes; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            found = re.search(r"VmHWM:\s*(\d+) kB", file.read())
+            return int(found.group(1)) * 1024 if found else 0
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def through_pipe(command):
+    """Run a program that writes to a pipe, read the pipe to its end as cat would. Returns seconds,
+    bytes, and the peak of the program's memory."""
+    began = time.monotonic()
+    peak = total = 0
+    buffer = bytearray(1 << 17)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, bufsize=0) as process:
+        looks = 0
+        while True:
+            length = process.stdout.readinto(buffer)
+            if not length:
+                break
+            total += length
+            looks += 1
+            # A high-water mark only needs looking at now and then, and near the end.
+            if looks % 64 == 0:
+                peak = max(peak, high_water(process.pid))
+        peak = max(peak, high_water(process.pid))
+        errors = process.stderr.read()
+        if process.wait() != 0:
+            raise Failure(f"{command[0]}: exit status {process.returncode}: {errors[-300:]!r}")
+    return time.monotonic() - began, total, peak
+
+
+def prepare(name, **keys):
+    """A snapshot, and a capture of its parked target. Returns machine, snapshot, capture, steps."""
+    machine = Machine(name, case_of(**keys))
+    machine.start()
+    guest_of(machine).wait_up()
+    snapshot = machine.snapshot()
+    parked = machine.path("parked")
+    code, _, errors = machine.tool("resume", snapshot, "--save-parked", parked, "--splice-to",
+                                   "/dev/null", "--", *machine.command(), seconds=240)
+    if code != 0:
+        raise Failure(f"parking failed: {errors.strip()[-300:]}")
+    return machine, snapshot, parked
+
+
+def bench_splice(rounds):
+    print("Splice: the stream of a Linux guest from a file into a pipe, best of "
+          f"{rounds} rounds taken in turn with cat", flush=True)
+    worst = None
+    ok = True
+    for ram in ("512M", "5G"):
+        machine, snapshot, parked = prepare("bench-splice-" + ram, guest="linux", cpu="Haswell",
+                                            ram=ram)
+        stream = os.path.join(snapshot, "stream")
+        timing = machine.path("timing.json")
+        splice = [Settings.resumectl, "resume", snapshot, "--parked", parked, "--splice-to", "-",
+                  "--timing", timing]
+        peaks, cat, whole, step = [], [], [], []
+        size = os.path.getsize(stream)
+        for _ in range(rounds):
+            cat.append(through_pipe(["cat", stream])[0])
+            seconds, _, peak = through_pipe(splice)
+            whole.append(seconds)
+            peaks.append(peak)
+            with open(timing, encoding="utf-8") as file:
+                step += [entry["ns"] / 1e9 for entry in json.load(file)["steps"]
+                         if entry["name"].startswith("splice")]
+        ratio = min(cat) / min(step)
+        worst = ratio if worst is None else min(worst, ratio)
+        print(f"  RAM {ram:>4}: stream {size / 2**20:.0f} MiB; cat {size / min(cat) / 2**20:.0f} "
+              f"MiB/s, splice {size / min(step) / 2**20:.0f} MiB/s; ratio {ratio:.2f} "
+              f"(wanted {SPLICE_RATIO_WANTED}); with start and reading the parked target's capture "
+              f"{min(cat) / min(whole):.2f}")
+        print(f"            peak memory of resumectl {max(peaks) / 2**20:.1f} MiB "
+              f"(wanted less than {MEMORY_WANTED >> 20})", flush=True)
+        ok = ok and ratio >= SPLICE_RATIO_WANTED and max(peaks) < MEMORY_WANTED
+        yield machine, snapshot
+        machine.close()
+    print(f"  {'ok' if ok else 'NOT ENOUGH'}: ratio {worst:.2f}")
+
+
+def bench_resume(machine, snapshot):
+    """The steps of a resume, beside QEMU alone."""
+    stream = os.path.join(snapshot, "stream")
+    began = time.monotonic()
+    machine.spawn(machine.command() + ["-S", "-incoming", "exec:cat " + stream], "incoming")
+    qmp = machine.qmp()
+    while qmp("query-status")["status"] == "inmigrate":
+        if time.monotonic() - began > limit(60):
+            raise Failure("plain -incoming: not done")
+        time.sleep(0.005)  # between two looks
+    plain = time.monotonic() - began
+    qmp("quit")
+    qmp.close()
+    machine.ended(20, "plain QEMU")
+
+    timing = machine.path("resume-timing.json")
+    began = time.monotonic()
+    machine.spawn([Settings.resumectl, "resume", snapshot, "--timing", timing, "--",
+                   *machine.command()], "resume")
+    guest = guest_of(machine)
+    before = machine.console.position()
+    guest.wait_on(before, 120)
+    with open(timing, encoding="utf-8") as file:
+        steps = json.load(file)
+    guest.end()
+    print(f"Resume: plain qemu -incoming of the same stream takes {plain:.2f} s")
+    for entry in steps["steps"]:
+        seconds = entry["ns"] / 1e9
+        print(f"  {entry['name']:<52} {seconds:6.2f} s  {seconds / plain:6.2f} times plain")
+    total = steps["total_ns"] / 1e9
+    print(f"  {'in all':<52} {total:6.2f} s  {total / plain:6.2f} times plain", flush=True)
+
+
+def bench_trampoline(build):
+    """Bytes, and instructions from the loaded stream to the guest's first one. Under -icount QEMU
+    counts instructions itself, and the count is part of the devices' state."""
+    for path in sorted(glob.glob(os.path.join(build, "trampoline/*.bin"))):
+        print(f"Trampoline: {os.path.getsize(path)} bytes ({os.path.basename(path)})")
+    machine = Machine("bench-trampoline", case_of(guest="probe", variant="user", cpu="Haswell",
+                                                  extra="-icount shift=0,sleep=off"))
+    try:
+        machine.start()
+        guest_of(machine).wait_up()
+        snapshot = machine.snapshot()
+        ledger = machine.path("ledger.json")
+        counts = []
+        for _ in range(2):
+            start = machine.console.position()
+            machine.spawn([Settings.resumectl, "resume", snapshot, "--verify", "--json", ledger,
+                           "--", *machine.command()], "resume")
+            guest = guest_of(machine)
+            guest.wait_on(start, 240)
+            guest.end()
+            with open(ledger, encoding="utf-8") as file:
+                fields = json.load(file)["fields_that_differ"]
+            for field in fields:
+                if "icount" in field["path"] and "bias" not in field["path"]:
+                    counts.append(int(field["resumed"], 0) - int(field["source"], 0))
+                    break
+            else:
+                raise Failure("the count of instructions is not among the fields that differ")
+        print(f"Trampoline: {statistics.median_low(counts)} instructions from the loaded stream to "
+              f"the guest's first; the same each time: {'yes' if len(set(counts)) == 1 else 'no'}")
+    finally:
+        machine.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the splice (default 5)")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
+    parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"))
+    parser.add_argument("--logs", default=os.path.join(ROOT, "build/bench"))
+    parser.add_argument("--only", choices=("splice", "trampoline"), default=None)
+    arguments = parser.parse_args()
+    Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
+    Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
+    Settings.guest = arguments.guest
+    Settings.logs = arguments.logs
+    try:
+        if arguments.only != "trampoline":
+            for number, (machine, snapshot) in enumerate(bench_splice(arguments.rounds)):
+                if number == 0:
+                    bench_resume(machine, snapshot)
+        if arguments.only != "splice":
+            bench_trampoline(arguments.build)
+    except Failure as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

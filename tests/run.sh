@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+#
+# All tests, from a fresh clone. See --help.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+# shellcheck source=../cmake/steps.sh
+. cmake/steps.sh
+
+usage()
+{
+    cat <<END
+Usage: tests/run.sh [--quick] [--seed N] [--jobs N]
+
+Installs what is missing (Debian packages, with sudo when not root), builds, and runs all tests:
+  host tests    units, gates and fuzz replays, in three builds: dev, asan (AddressSanitizer and
+                UBSan), fuzz (clang)
+  QEMU tests    a probe guest that checks its own registers, real Linux, bad input end to end
+  demo          examples/demo.sh
+Takes less than 30 minutes on two cores without KVM. A second run needs no network.
+
+  --quick       the host tests only: no QEMU, no guest kernel
+  --seed N      repeat the random instants of an earlier run of the QEMU tests
+  --jobs N      QEMU tests at a time (default: one per two processors)
+
+Logs are kept in build/test-logs and build/qemu-logs. The last line counts everything:
+"N passed, N failed, N skipped". Exit status: 0 nothing failed, 1 something failed, 2 wrong usage.
+END
+}
+
+quick=no
+seed=()
+processors=$(nproc)
+jobs=$(((processors + 1) / 2))
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=yes ;;
+    --seed) seed=(--seed "${2:?--seed: a number is missing}"); shift ;;
+    --jobs) jobs=${2:?--jobs: a number is missing}; shift ;;
+    --help | -h) usage; exit 0 ;;
+    *)
+        echo "run.sh: arguments: $1: unknown option (see --help)" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+passed=0 failed=0 skipped=0
+table=()
+logs=$root/build/test-logs
+rm -rf "$logs"/*.log
+steps_init "$logs"
+began=$(steps_now)
+
+# record WHAT PASSED FAILED SKIPPED - add to the totals and to the table of the summary.
+record()
+{
+    passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+    table+=("$(printf '%-34s %4d passed %4d failed %4d skipped' "$1" "$2" "$3" "$4")")
+}
+
+# The numbers of a JUnit file: tests, failed (or not run), skipped by themselves.
+junit()
+{
+    python3 - "$1" <<'END'
+import sys, xml.etree.ElementTree as tree
+cases = list(tree.parse(sys.argv[1]).getroot().iter("testcase"))
+status = [case.get("status") for case in cases]
+skipped = sum(s in ("notrun", "disabled") and case.find("failure") is None and
+              "not find executable" not in (case.findtext("system-out") or "")
+              for s, case in zip(status, cases))
+passed = sum(s == "run" for s in status)
+print(passed, len(cases) - passed - skipped, skipped)
+END
+}
+
+host_tests()
+{
+    local preset=$1 junit=$logs/$1.xml numbers
+    rm -f "$junit"
+    if ! step "Configure ($preset)" 5 cmake --preset "$preset" ||
+        ! step "Build ($preset)" 60 cmake --build --preset "$preset"; then
+        record "Host tests ($preset): not built" 0 1 0
+        return
+    fi
+    step "Run the host tests ($preset)" 60 \
+        ctest --preset "$preset" -j "$processors" --output-junit "$junit" --no-tests=error
+    if [ -s "$junit" ] && numbers=$(junit "$junit"); then
+        # shellcheck disable=SC2086
+        record "Host tests ($preset)" $numbers
+    else
+        record "Host tests ($preset): no result" 0 1 0
+    fi
+}
+
+title "Get ready"
+setup=(--build --tests)
+[ $quick = yes ] || setup=()
+if ! step "Install what is missing" 60 cmake/setup-debian.sh "${setup[@]}"; then
+    record "Setup" 0 1 0
+fi
+
+title "Host tests"
+for preset in dev asan fuzz; do
+    host_tests "$preset"
+done
+if step "Test the QEMU tests' own checks" 1 python3 -B tests/qemu/test_guests.py; then
+    record "Checks of the QEMU tests" 1 0 0
+else
+    record "Checks of the QEMU tests" 0 1 0
+fi
+
+if [ $quick = no ]; then
+    title "QEMU tests"
+    if step "Build the guests" 5 tests/guest/build.sh build/cache/kernel build/guest; then
+        log=$logs/qemu.log
+        python3 -B tests/qemu/run.py --jobs "$jobs" "${seed[@]}" 2>&1 | tee "$log"
+        numbers=$(sed -n 's/^SUMMARY: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" | tail -n 1)
+        if [ -n "$numbers" ]; then
+            # shellcheck disable=SC2086
+            record "QEMU tests" $numbers
+        else
+            record "QEMU tests: no summary" 0 1 0
+        fi
+    else
+        record "QEMU tests: no guests" 0 1 0
+    fi
+
+    title "Demo"
+    if step "Run examples/demo.sh" 120 examples/demo.sh; then
+        record "Demo" 1 0 0
+    else
+        record "Demo" 0 1 0
+    fi
+fi
+
+title "Summary"
+printf '  %s\n' "${table[@]}"
+echo
+echo "  Took $((($(steps_now) - began) / 1000)) s. Logs: build/test-logs, build/qemu-logs."
+if [ "$failed" != 0 ] && [ -s "$logs/qemu.log" ]; then
+    grep -aE '^\[[0-9]+/[0-9]+\] .*FAIL' "$logs/qemu.log" | cut -c 1-300 | sed 's/^/  /'
+fi
+if [ "$failed" = 0 ]; then
+    echo "  ${steps_green}Nothing failed.${steps_plain}"
+else
+    echo "  ${steps_red}Something failed: see above for what, and the logs for why.${steps_plain}"
+fi
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
