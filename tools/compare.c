@@ -12,6 +12,7 @@
 #include "ram.h"
 
 #define WHAT "compare"
+#define ADVICE "start the resume again"
 
 /* One of the two streams. */
 struct side {
@@ -26,7 +27,7 @@ static int read_tail(struct side *side, uint64_t offset, uint64_t length,
                      struct report_failure *failure)
 {
     if (length > STREAM_TAIL_MAX)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, side->name, NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, side->name, ADVICE,
                            "device sections of %" PRIu64 " bytes", length);
     side->tail = malloc(length == 0 ? 1 : (size_t)length);
     if (side->tail == NULL)
@@ -40,7 +41,7 @@ static int read_tail(struct side *side, uint64_t offset, uint64_t length,
         if (got < 0)
             return report_fail_errno(failure, errno, WHAT, side->name);
         if (got == 0)
-            return report_fail(failure, EXIT_CODE_REFUSED, WHAT, side->name, NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT, side->name, ADVICE,
                                "the stream became shorter while it was read");
         done += (size_t)got;
     }

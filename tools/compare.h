@@ -45,4 +45,11 @@ int compare_streams(const struct compare_options *options, struct ledger *out,
 const char *compare_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
                            const struct vmdesc_field *field, const struct vmdesc_field *other);
 
+/*
+ * compare_tpr_copy - do the two differ only in TCG's second copy of CR8 (in the state of AMD's
+ * nested virtualization), which it updates when CR8 is written and reads only inside a nested guest?
+ * Either may be NULL, which stands for zero; not both.
+ */
+bool compare_tpr_copy(const struct vmdesc_field *field, const struct vmdesc_field *other);
+
 #endif

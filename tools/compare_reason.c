@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "qemu_cpu.h"
 #include "qemu_fields.h"
 
 /* Bits of a cached descriptor's high dword that a descriptor has: the others hold base and limit. */
@@ -128,6 +129,24 @@ static bool ends_with(const char *text, const char *suffix)
     return length >= wanted && strcmp(text + length - wanted, suffix) == 0;
 }
 
+static bool is_path(const struct vmdesc_field *a, const struct vmdesc_field *b, const char *path)
+{
+    return strcmp(a != NULL ? a->path : b->path, path) == 0;
+}
+
+bool compare_tpr_copy(const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    uint64_t a = 0;
+    uint64_t b = 0;
+    if (!is_path(field, other, "cpu/env.v_tpr") &&
+        !is_path(field, other, "cpu/svm_guest/env.int_ctl"))
+        return false;
+    if ((field != NULL && vmdesc_field_u64(field, &a) != 0) ||
+        (other != NULL && vmdesc_field_u64(other, &b) != 0))
+        return false;
+    return ((a ^ b) & ~UINT64_C(0xf)) == 0;
+}
+
 /* The field of the same segment: "cpu/env.segs[1]" of "cpu/env.segs[1].limit" and @name. */
 static bool segment_value(const struct vmdesc *desc, const struct vmdesc_section *section,
                           const char *path, size_t stem, const char *name, uint64_t *ret)
@@ -204,6 +223,11 @@ const char *compare_reason(const struct vmdesc *desc, const struct vmdesc_sectio
     bool is_cpu = strcmp(section->name, "cpu") == 0 || strcmp(section->name, "cpu_common") == 0;
     if (is_cpu && qemu_field_class(either->path, &reason) == FIELD_IRRELEVANT)
         return reason;
+    if (is_cpu && compare_tpr_copy(field, other))
+        return "a second copy of CR8 that only guests of AMD's nested virtualization see";
+    if (is_cpu && strncmp(either->path, "cpu/fpop_ip_dp/", 15) == 0 &&
+        qemu_cpu_accel(desc) == RESUME_ACCEL_TCG)
+        return "where the last x87 instruction was: TCG has no instruction that loads it";
     /* Nothing else may be there on one side only, or have another size. */
     if (field == NULL || other == NULL || field->size != other->size ||
         field->array_len != other->array_len)

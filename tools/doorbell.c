@@ -100,7 +100,7 @@ static int ended(struct doorbell *bell, struct process *vm, const char *what,
     struct report_failure ignored = {0};
     if (process_wait(vm, END_MS, &code, &ignored) == 0)
         return process_fail(vm, what, failure);
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name, NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name, "see what it printed above",
                        "its debug console was closed%s%s", bell->last[0] != '\0' ? " after: " : "",
                        bell->last);
 }
@@ -113,7 +113,8 @@ static int look(struct doorbell *bell, const struct process *vm, const char *wan
         if (strcmp(bell->last, wanted) == 0)
             return 1;
         if (starts_with(bell->last, "refused"))
-            return report_fail(failure, EXIT_CODE_REFUSED, what, vm->name, NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, what, vm->name,
+                               "the snapshot is as it was; give the command line of the source",
                                "resume.efi says: %s", bell->last);
         if (starts_with(bell->last, "fault"))
             return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name,

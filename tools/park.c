@@ -116,15 +116,43 @@ static int start(struct park *park, struct report_failure *failure)
     return result;
 }
 
+/*
+ * A copy of the manifest that has the main memory only: devices that the parked target has no need
+ * of bring memory of their own.
+ */
+static struct manifest *main_memory(const struct manifest *manifest, const char *block)
+{
+    struct manifest *copy = malloc(sizeof(*copy));
+    if (copy == NULL)
+        return NULL;
+    *copy = *manifest;
+    copy->range_count = 0;
+    for (uint32_t i = 0; i < manifest->range_count; i++) {
+        const struct manifest_range *range = &manifest->range[i];
+        if (strcmp(range->block, block) == 0)
+            copy->range[copy->range_count++] = *range;
+    }
+    return copy;
+}
+
 /* Is it a machine that the source's devices fit? */
 static int compare_machine(struct park *park, struct report_failure *failure)
 {
-    struct manifest *target = calloc(1, sizeof(*target));
-    if (target == NULL)
-        return report_fail_memory(failure, "compare the machines");
-    int result = facts_read(park->qmp, target, failure);
+    const char *block = park->options->home->block;
+    struct manifest *all = calloc(1, sizeof(*all));
+    struct manifest *target = NULL;
+    struct manifest *source = main_memory(park->options->manifest, block);
+    int result = all == NULL || source == NULL ? report_fail_memory(failure, "compare machines")
+                                               : facts_read(park->qmp, all, failure);
+    if (result == 0) {
+        target = main_memory(all, block);
+        if (target == NULL)
+            result = report_fail_memory(failure, "compare machines");
+    }
     if (result == 0)
-        result = manifest_compare_machine(park->options->manifest, target, failure);
+        result = manifest_compare_machine(source, target, failure);
+    free(all);
+    free(source);
     free(target);
     return result;
 }

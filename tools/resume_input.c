@@ -204,11 +204,12 @@ static int inject_ram(struct resume_input *input, const char *wish, struct repor
         return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish, "see --help",
                            "expected a guest-physical address and a mask of one byte");
     if (input->poke.mask != 0)
-        return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish, NULL,
+        return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish, "give one ram: wish",
                            "one byte of RAM can be spoiled at a time");
     const struct manifest_range *range = splice_locate(input->manifest, pa, 1, &offset);
     if (range == NULL)
-        return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish, NULL,
+        return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish,
+                           "resumectl inspect shows the memory map",
                            "there is no RAM at this address");
     memcpy(input->poke.block, range->block, sizeof(input->poke.block));
     input->poke.offset = offset;

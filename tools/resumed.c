@@ -278,7 +278,8 @@ static int read_word(struct resumed *resumed, uint64_t pa, uint32_t *ret,
     bool good = colon != NULL && end != colon + 1;
     free(text);
     if (!good)
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "read the home", NAME, NULL,
+        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "read the home", NAME,
+                           "use QEMU's human monitor as it comes",
                            "the monitor does not show physical 0x%" PRIx64, pa);
     *ret = (uint32_t)value;
     return 0;
@@ -294,7 +295,8 @@ static int locate_hang(struct resumed *resumed, const struct resume_handoff *han
         read_word(resumed, handoff->home_pa + offsetof(struct resume_handoff, stage), &stage,
                   &ignored) != 0)
         return result;
-    return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME, NULL,
+    return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME,
+                       "the snapshot is as it was; report a defect",
                        "the trampoline hangs in stage %" PRIu32 " (%s), waited %d s", stage,
                        resumed_stage_name(stage), resumed->timeout_ms / 1000);
 }
@@ -316,7 +318,8 @@ static int wait_refill(struct resumed *resumed, const struct resume_handoff *han
         if (word != (uint32_t)handoff->magic)
             return 0;
         if (deadline_now() >= deadline)
-            return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME, NULL,
+            return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME,
+                               "the snapshot is as it was; report a defect",
                                "the home was not left within %d s", resumed->timeout_ms / 1000);
         json_t *event = NULL;
         result = qmp_poll_event(resumed->qmp, "SHUTDOWN", LOOK_MS, &event, failure);
@@ -354,7 +357,8 @@ static int check_rip(struct resumed *resumed, uint64_t expected, const char *whe
     int result = gdb_read_register(resumed->gdb, GDB_REGISTER_RIP, &rip, failure);
     if (result == 0 && rip != expected)
         result =
-            report_fail(failure, EXIT_CODE_DIFFERENT, "verify", where, NULL,
+            report_fail(failure, EXIT_CODE_DIFFERENT, "verify", where,
+                        "the resumed VM was ended; the snapshot is as it was",
                         "the VM stopped at RIP 0x%" PRIx64 ", expected 0x%" PRIx64, rip, expected);
     return result;
 }
@@ -391,9 +395,14 @@ static int enter_guest(struct resumed *resumed, const struct resume_handoff *han
 int resumed_run_to_guest(struct resumed *resumed, const struct resume_handoff *handoff,
                          struct report_failure *failure)
 {
+    char description[512];
     int fd = resumed->gdb_fd;
     resumed->gdb_fd = -1;
     int result = gdb_open_fd(&resumed->gdb, fd, NAME, failure);
+    /* QEMU shows single registers only to those who have asked for their description. */
+    if (result == 0)
+        result = gdb_request(resumed->gdb, "qXfer:features:read:target.xml:0,100", description,
+                             sizeof(description), NULL, failure);
     if (result == 0)
         result = gdb_break_set(resumed->gdb, GDB_BREAK_SOFTWARE, handoff->leave_va, failure);
     if (result == 0)

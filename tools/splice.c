@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #define WHAT "splice"
+#define ADVICE_AGAIN "take the snapshot again"
 
 /* A splice under way. */
 struct splice {
@@ -45,7 +46,8 @@ static int pass_through(void *ctx, const void *data, size_t length)
 
 static int fail_write(struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, WHAT, "output", NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, WHAT, "output",
+                       "the snapshot is as it was; start again",
                        "the reader of the spliced stream went away");
 }
 
@@ -131,8 +133,8 @@ static int check_places(struct splice *splice, struct report_failure *failure)
     if (splice->poke_block == UINT32_MAX ||
         options->poke->offset >= blocks[splice->poke_block].length ||
         has_page(options, options->poke->block, splice->poke_page))
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "the planted byte", NULL,
-                           "it must lie in RAM outside the home");
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "the planted byte",
+                           "choose another address", "it must lie in RAM outside the home");
     return 0;
 }
 
@@ -210,7 +212,7 @@ static int build_common(struct splice *splice, const struct vmdesc_section *thei
     uint32_t request;
     if (from == NULL || to == NULL || vmdesc_field_u64(from, &source) != 0 || to->size != 4 ||
         to->array_len != 1)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, ADVICE_AGAIN,
                            "the section has no such number of 32 bits");
     int result = splice_interrupt_request((uint32_t)source, &request, failure);
     if (result < 0)
@@ -305,7 +307,7 @@ static int write_description(struct splice *splice, struct report_failure *failu
     int result = 0;
     put_be32(header + 2, (uint32_t)length);
     if (length > VMDESC_JSON_MAX)
-        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT, "description", NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT, "description", ADVICE_AGAIN,
                              "the description of the devices grew to %zu bytes", length);
     else if (write_out(splice, header, sizeof(header)) != 0 || write_out(splice, text, length) != 0)
         result = fail_write(failure);

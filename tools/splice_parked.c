@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "qemu_fields.h"
 
 #define WHAT_PARKED "read the parked target"
 #define WHAT_CHECK "compare source and parked target"
 #define ADVICE_COMMAND "give the very command line that started the source VM"
+#define ADVICE_QEMU "use the QEMU that the source ran under"
+#define ADVICE_START "start the resume again; if it stays so, report a defect"
 #define HOME_PAGES (RESUME_HOME_LENGTH / STREAM_PAGE_SIZE)
 
 int splice_report(struct report_failure *failure, const struct stream_error *error,
@@ -131,14 +134,14 @@ static int check_handoff(const struct splice_parked *parked, const struct splice
             handoff->version, handoff->size, RESUME_HANDOFF_VERSION, sizeof(*handoff));
     if (handoff->home_va != home->va || handoff->home_pa != home->pa ||
         handoff->home_length != home->length)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", ADVICE_START,
                            "it waits in another home: at 0x%" PRIx64 " (physical 0x%" PRIx64
                            ", 0x%" PRIx64 " bytes), expected 0x%" PRIx64 " (physical 0x%" PRIx64
                            ", 0x%" PRIx64 " bytes)",
                            handoff->home_va, handoff->home_pa, handoff->home_length, home->va,
                            home->pa, home->length);
     if (handoff->stage != RESUME_STAGE_PARKED || handoff->go != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", ADVICE_START,
                            "it is not parked: stage %" PRIu32 ", go %" PRIu32
                            ", expected stage %d, go 0",
                            handoff->stage, handoff->go, (int)RESUME_STAGE_PARKED);
@@ -151,8 +154,8 @@ static int section_number(const struct vmdesc *desc, const struct vmdesc_section
 {
     const struct vmdesc_field *field = vmdesc_field_find(desc, section, path);
     if (field == NULL || vmdesc_field_u64(field, ret) != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, "read the device sections", path, NULL,
-                           "the section has no such number");
+        return report_fail(failure, EXIT_CODE_REFUSED, "read the device sections", path,
+                           ADVICE_QEMU, "the section has no such number");
     return 0;
 }
 
@@ -163,7 +166,7 @@ static int check_cpus(const struct splice_parked *parked, const struct splice_ho
     const struct vmdesc *desc = &parked->desc;
     uint32_t count = vmdesc_section_count(desc, "cpu");
     if (count == 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_QEMU,
                            "its stream has no \"cpu\" section");
     if (count != 1)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices",
@@ -172,7 +175,7 @@ static int check_cpus(const struct splice_parked *parked, const struct splice_ho
     const struct vmdesc_section *cpu = vmdesc_section_nth(desc, "cpu", 0);
     const struct vmdesc_section *common = vmdesc_section_find(desc, "cpu_common", cpu->instance);
     if (common == NULL)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_QEMU,
                            "its stream has no \"cpu_common\" section of instance %" PRIu32,
                            cpu->instance);
     uint64_t rip = 0;
@@ -183,7 +186,7 @@ static int check_cpus(const struct splice_parked *parked, const struct splice_ho
     if (result < 0)
         return result;
     if (rip < home->va || rip - home->va >= home->length || halted != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "cpu", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "cpu", ADVICE_START,
                            "its vCPU does not wait in the home: RIP 0x%" PRIx64 ", halted %" PRIu64
                            ", expected a RIP from 0x%" PRIx64 " to below 0x%" PRIx64 ", halted 0",
                            rip, halted, home->va, home->va + home->length);
@@ -210,10 +213,11 @@ int splice_parked_read(struct splice_parked *out, int fd, const struct splice_ho
     }
     for (uint32_t i = 0; i < HOME_PAGES; i++) {
         if (!seen[i]) {
-            result = report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "its stream", NULL,
-                                 "page %" PRIu32 " of the home (offset 0x%" PRIx64
-                                 " of RAM block \"%s\") is not in it",
-                                 i, home->offset + (uint64_t)i * STREAM_PAGE_SIZE, home->block);
+            result =
+                report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "its stream", ADVICE_START,
+                            "page %" PRIu32 " of the home (offset 0x%" PRIx64
+                            " of RAM block \"%s\") is not in it",
+                            i, home->offset + (uint64_t)i * STREAM_PAGE_SIZE, home->block);
             goto out;
         }
     }
@@ -293,6 +297,8 @@ static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *
         const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
         if (swapped ? twin != NULL : equal_field(field, twin))
             continue; /* found in both: compared when looked at from the source's side */
+        if (compare_tpr_copy(field, twin))
+            continue;
         char mine[64];
         char theirs[64];
         format_value(field, mine, sizeof(mine));
