@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""includes.py LIB: the library includes compiler headers and itself, nothing else.
+
+Also: public headers do not include private ones, every file starts with the license line.
+"""
+import pathlib
+import re
+import sys
+
+COMPILER = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h", "limits.h", "stdalign.h"}
+LICENSE = "/* SPDX-License-Identifier: BSD-2-Clause-Patent */"
+INCLUDE = re.compile(r'^\s*#\s*include\s*(?:<([^>]+)>|"([^"]+)"|(.*))', re.MULTILINE)
+
+
+def problems(lib, path):
+    text = path.read_text(encoding="utf-8")
+    public = (lib / "include") in path.parents
+    if not text.startswith(LICENSE):
+        yield "does not start with the license line"
+    for system, local, other in INCLUDE.findall(text):
+        if other:
+            yield f"includes {other.strip()}, which this gate cannot judge"
+        elif local and public:
+            yield f'includes the private "{local}"'
+        elif local and not (path.parent / local).is_file():
+            yield f'includes "{local}", which is not beside it'
+        elif system.startswith("resume/"):
+            if not (lib / "include" / system).is_file():
+                yield f"includes <{system}>, which does not exist"
+        elif system and system not in COMPILER:
+            yield f"includes <{system}>, which is no compiler header"
+
+
+def main():
+    lib = pathlib.Path(sys.argv[1])
+    files = sorted(p for p in lib.rglob("*") if p.suffix in (".c", ".h"))
+    if len(files) < 2:
+        sys.exit(f"gate: {lib}: no sources found")
+    bad = 0
+    for path in files:
+        for problem in problems(lib, path):
+            print(f"gate: {path}: {problem}")
+            bad = 1
+    sys.exit(bad)
+
+
+main()
