@@ -66,9 +66,25 @@ steps_fraction()
     fi
 }
 
+# steps_bar TITLE LOG BEGAN EXPECTED - draws the bar until it is killed, or its parent has ended.
+steps_bar()
+{
+    local elapsed percent bar
+    trap - EXIT
+    while sleep 0.2 && kill -0 $$ 2>/dev/null; do
+        elapsed=$(($(steps_now) - $3))
+        if [ "$elapsed" -ge 1000 ]; then
+            percent=$(steps_fraction "$2" "$elapsed" "$4")
+            printf -v bar '%*s' $((percent / 5)) ''
+            printf '\r\e[K%3d.  %s  %s[%-20s] %s%s' "$steps_number" "$1" "$steps_dim" \
+                "${bar// /#}" "$(steps_time "$elapsed")" "$steps_plain"
+        fi
+    done
+}
+
 step()
 {
-    local what=$1 expected=$(($2 * 1000)) began elapsed code log remembered pid percent bar
+    local what=$1 expected=$(($2 * 1000)) began elapsed code log remembered bar
     shift 2
     steps_number=$((steps_number + 1))
     log=$steps_dir/$(printf '%02d' "$steps_number")-${what//[^A-Za-z0-9]/-}.log
@@ -84,22 +100,13 @@ step()
         code=$?
     else
         printf '%3d.  %s' "$steps_number" "$what"
-        "$@" >"$log" 2>&1 &
-        pid=$!
-        while kill -0 "$pid" 2>/dev/null; do
-            elapsed=$(($(steps_now) - began))
-            if [ "$elapsed" -ge 1000 ]; then
-                percent=$(steps_fraction "$log" "$elapsed" "$expected")
-                printf -v bar '%*s' $((percent / 5)) ''
-                bar=${bar// /#}
-                printf '\r\e[K%3d.  %s  %s[%-20s] %s%s' "$steps_number" "$what" "$steps_dim" \
-                    "$bar" "$(steps_time "$elapsed")" "$steps_plain"
-            fi
-            # Waits for the command to end, for at most a fifth of a second.
-            timeout 0.2 tail --pid="$pid" -s 0.05 -f /dev/null 2>/dev/null
-        done
-        wait "$pid"
+        steps_bar "$what" "$log" "$began" "$expected" &
+        bar=$!
+        # In the foreground, so that Ctrl-C reaches it.
+        "$@" >"$log" 2>&1
         code=$?
+        kill "$bar" 2>/dev/null
+        wait "$bar" 2>/dev/null
         printf '\r\e[K'
     fi
     elapsed=$(($(steps_now) - began))

@@ -6,7 +6,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-# shellcheck source=../cmake/steps.sh
+# shellcheck source-path=SCRIPTDIR source=../cmake/steps.sh
 . cmake/steps.sh
 
 usage()

@@ -13,7 +13,7 @@ case ${1:-} in
     exec python3 -B tests/bench/bench.py --help
     ;;
 esac
-# shellcheck source=../../cmake/steps.sh
+# shellcheck source-path=SCRIPTDIR source=../../cmake/steps.sh
 . cmake/steps.sh
 steps_init build/bench/logs
 build_all()
