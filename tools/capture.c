@@ -15,7 +15,7 @@
 
 int capture_stop(struct qmp *qmp, bool *ret_was_running, struct report_failure *failure)
 {
-    static const char *const stopped[] = {"paused", "prelaunch", "postmigrate", "debug"};
+    static const char *const stopped[] = {"paused", "prelaunch", "debug"};
     char state[STATE_MAX];
     int result = qmp_run_state(qmp, state, sizeof(state), failure);
     if (result < 0)

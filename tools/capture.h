@@ -23,8 +23,8 @@ struct capture_status {
 /*
  * capture_stop - stop the VM and wait for the STOP event. Nothing when it is stopped already.
  * @ret_was_running: optional; whether it ran.
- * Refuses (EXIT_CODE_REFUSED) run states other than running, paused, prelaunch, postmigrate and
- * debug.
+ * Refuses (EXIT_CODE_REFUSED) run states other than running, paused, prelaunch and debug. After a
+ * capture the state is postmigrate, from which QEMU captures again only after the VM has run.
  */
 int capture_stop(struct qmp *qmp, bool *ret_was_running, struct report_failure *failure);
 

@@ -23,6 +23,7 @@ struct qmp {
     char name[128];
     struct qmp_version version;
     char error_class[64];
+    bool gone; /* the other side closed the connection */
     uint64_t next_id;
     char *buffer; /* received, not yet taken apart */
     size_t length;
@@ -31,8 +32,9 @@ struct qmp {
     json_t *events; /* array, oldest first */
 };
 
-static int fail_gone(const struct qmp *qmp, const char *waited_for, struct report_failure *failure)
+static int fail_gone(struct qmp *qmp, const char *waited_for, struct report_failure *failure)
 {
+    qmp->gone = true;
     return report_fail(failure, EXIT_CODE_ENVIRONMENT, "QMP", qmp->name, NULL,
                        "QEMU closed the connection while waiting for %s", waited_for);
 }
@@ -362,6 +364,11 @@ void qmp_forget_events(struct qmp *qmp, const char *name)
 bool qmp_event_pending(const struct qmp *qmp)
 {
     return json_array_size(qmp->events) > 0;
+}
+
+bool qmp_gone(const struct qmp *qmp)
+{
+    return qmp->gone;
 }
 
 int qmp_fd(const struct qmp *qmp)

@@ -61,6 +61,9 @@ const struct qmp_version *qmp_version(const struct qmp *qmp);
 int qmp_fd(const struct qmp *qmp);
 bool qmp_event_pending(const struct qmp *qmp);
 
+/* qmp_gone - has the other side been seen to close the connection? */
+bool qmp_gone(const struct qmp *qmp);
+
 /* qmp_set_timeout - limit for the reply to each command from now on; QMP_TIMEOUT_MS at first. */
 void qmp_set_timeout(struct qmp *qmp, int timeout_ms);
 

@@ -54,7 +54,8 @@ static int check_interrupted(struct report_failure *failure)
     if (interrupted == 0)
         return 0;
     return report_fail(failure, EXIT_CODE_ENVIRONMENT, WHAT, "", NULL,
-                       "interrupted by %s; nothing was kept", strsignal(interrupted));
+                       "interrupted by signal %d (%s); nothing was kept", (int)interrupted,
+                       strsignal(interrupted));
 }
 
 /* The part that must leave the VM as it is: is this a VM that can be snapshotted? */
@@ -73,7 +74,12 @@ static int check_vm(struct job *job, struct report_failure *failure)
     if (result < 0)
         return result;
     job->was_running = strcmp(state, "running") == 0;
-    if (!job->was_running && strcmp(state, "paused") != 0 && strcmp(state, "postmigrate") != 0)
+    if (strcmp(state, "postmigrate") == 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, job->options->qmp_path,
+                           "let it run first: send it the QMP command cont",
+                           "the VM is stopped since an earlier capture, and QEMU captures it again "
+                           "only after it has run");
+    if (!job->was_running && strcmp(state, "paused") != 0)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, job->options->qmp_path,
                            "wait until it runs, or find out what happened to it",
                            "the VM is neither running nor paused: its run state is \"%s\"", state);
@@ -322,7 +328,7 @@ static int take(struct job *job, struct report_failure *failure)
 static void put_back(struct job *job)
 {
     struct report_failure failure = {0};
-    if (job->qmp == NULL)
+    if (job->qmp == NULL || qmp_gone(job->qmp))
         return;
     if (job->capturing)
         capture_cancel(job->qmp);

@@ -23,7 +23,8 @@ static const char documentation[] =
     "state blob, the plan for its resume, and a manifest with checksums.\n"
     "\v"
     "Without --quit and --continue the VM is left as it was found: a running one is stopped while "
-    "it is captured and runs on, a paused one stays stopped. DIR is built as DIR.partial and "
+    "it is captured and runs on, a paused one stays stopped (QEMU then calls it postmigrate, and "
+    "cont starts it). DIR is built as DIR.partial and "
     "renamed when it is complete and on the disk; when something fails the VM is put back as it "
     "was found and DIR.partial removed.\n\n" TOOL_HELP_EXIT_CODES;
 
