@@ -21,6 +21,7 @@
 #define TIMEOUT_DEFAULT_S 120
 #define TIMEOUT_MAX_S 86400
 #define INJECT_MAX 16u
+#define PIPE_SIZE (1 << 20)
 
 struct arguments {
     const char *directory;
@@ -362,6 +363,7 @@ static int splice_to_file(struct run *run, struct report_failure *failure)
     int fd = standard ? STDOUT_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return report_fail_errno(failure, errno, "write", path);
+    (void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one: fewer waits for its reader */
     progress_step_begin(&run->progress, "splice");
     int result = splice_into(run, write_file, &fd, failure);
     if (!standard && close(fd) != 0 && result == 0)
