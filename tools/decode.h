@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* Names for what a vCPU record holds: bits of registers, modes, MSRs (Intel SDM vol. 3 and 4). */
+#ifndef RESUME_TOOLS_DECODE_H
+#define RESUME_TOOLS_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <resume/state.h>
+
+enum decode_register {
+    DECODE_CR0,
+    DECODE_CR4,
+    DECODE_EFER,
+    DECODE_RFLAGS,
+    DECODE_XCR0,
+    DECODE_DR6,
+    DECODE_DR7,
+    DECODE_APIC_BASE,
+    DECODE_SEGMENT /* struct resume_segment.access, without type and DPL */
+};
+
+/*
+ * decode_bit - the name of the next set bit of a register.
+ * @bit: where to begin, 0 at first; afterwards the bit found.
+ * Returns its name ("?" for one without a name; fields of several bits are passed over), or NULL
+ * when there are no more. For the following one call again with *bit + 1.
+ */
+const char *decode_bit(enum decode_register reg, uint64_t value, unsigned *bit);
+
+/* The names of all set bits, separated by blanks, into @buffer (always terminated). Returns it. */
+char *decode_bits(enum decode_register reg, uint64_t value, char *buffer, size_t capacity);
+
+/* "real mode", "protected mode", "compatibility mode", "64-bit mode", "virtual-8086 mode". */
+const char *decode_mode(const struct resume_vcpu *vcpu);
+
+/* "no paging", "32-bit paging", "PAE paging", "4-level paging", "5-level paging". */
+const char *decode_paging(const struct resume_vcpu *vcpu);
+
+/* 4 or 5 in long mode with paging on, else 0. */
+uint32_t decode_paging_levels(const struct resume_vcpu *vcpu);
+
+/* Current privilege level, 0 to 3. */
+unsigned decode_cpl(const struct resume_vcpu *vcpu);
+
+/* "running", "halted", "waiting for SIPI", "uninitialized". */
+const char *decode_run_state(uint32_t mp_state);
+
+/* What kind of segment: "code, readable", "data, writable", "busy TSS", ... Static. */
+const char *decode_segment_type(uint32_t access);
+
+/* Names. Static; decode_msr and decode_component give NULL for unknown numbers. */
+const char *decode_gpr(unsigned index);
+const char *decode_segment(unsigned index);
+const char *decode_msr(uint32_t index);
+const char *decode_component(uint32_t id);
+
+#endif

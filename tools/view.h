@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* What `resumectl inspect` knows of a snapshot directory, a stream or a state blob. */
+#ifndef RESUME_TOOLS_VIEW_H
+#define RESUME_TOOLS_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <resume/landing.h>
+#include <resume/plan.h>
+#include <resume/state.h>
+
+#include "manifest.h"
+#include "ram.h"
+#include "report.h"
+#include "stream.h"
+
+enum view_kind { VIEW_SNAPSHOT, VIEW_STREAM, VIEW_STATE };
+
+/* Where the memory map comes from. */
+enum view_map_source {
+    VIEW_MAP_NONE,     /* there is none */
+    VIEW_MAP_MANIFEST, /* the snapshot's manifest, which has it from QEMU */
+    VIEW_MAP_STATE,    /* the state blob */
+    VIEW_MAP_GUESS     /* the machine type and the length of its RAM */
+};
+
+/* A device section, in brief. */
+struct view_device {
+    char name[256];
+    uint32_t instance;
+    uint32_t version;
+    uint64_t length; /* bytes of payload */
+};
+
+/* Owned by the caller; a zeroed one is empty. */
+struct view {
+    enum view_kind kind;
+    const char *path;   /* as given; borrowed */
+    uint64_t file_size; /* of the stream or blob; 0 when not known */
+    uint8_t *blob;      /* owned: the state blob, when the vCPUs come from one */
+    uint8_t *xsave;     /* owned: XSAVE images, when they come from a stream */
+    struct resume_machine machine;
+    uint32_t vcpu_count;
+    struct resume_vcpu *vcpus; /* owned */
+
+    uint32_t range_count;
+    struct manifest_range *ranges; /* owned */
+    enum view_map_source map_source;
+    uint32_t block_count;
+    struct stream_block *blocks; /* owned; none for a state blob */
+    uint32_t device_count;
+    struct view_device *devices; /* owned */
+
+    int stream_fd; /* owned; -1 when there is none */
+    bool have_ram; /* `ram` is indexed, its ranges are those of the map */
+    struct ram ram;
+
+    bool have_plan;
+    struct resume_plan plan;
+    bool have_landing;
+    struct resume_landing landing;
+};
+
+/*
+ * view_open - look at @path and find out what it is by its content.
+ * @with_memory: index the RAM too, which means reading through the stream; else only its end is
+ * read, if the file can be seeked in and describes itself.
+ * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT. On failure nothing needs to be closed.
+ */
+int view_open(struct view *view, const char *path, bool with_memory,
+              struct report_failure *failure);
+
+/* view_close - free. A zeroed or closed one is fine. */
+void view_close(struct view *view);
+
+/* "snapshot directory", "QEMU migration stream", "state blob"; "snapshot", "stream", "state". */
+const char *view_kind_text(enum view_kind kind);
+const char *view_kind_name(enum view_kind kind);
+
+/* "unknown", "TCG", "KVM". */
+const char *view_accel_name(uint32_t accel);
+
+/* The page tables of vCPU 0, readable through view->ram. Returns false when it has no long-mode
+ * paging or the RAM is not indexed. @out borrows @view. */
+bool view_paging(struct view *view, struct resume_paging *out);
+
+#endif

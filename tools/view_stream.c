@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* What a migration stream contributes to a view. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "qemu_cpu.h"
+#include "view_internal.h"
+#include "vmdesc.h"
+
+static int keep_blocks(struct view *view, const struct stream *stream,
+                       struct report_failure *failure)
+{
+    uint32_t count;
+    const struct stream_block *blocks = stream_blocks(stream, &count);
+    view->blocks = calloc(count + 1, sizeof(*view->blocks));
+    if (view->blocks == NULL)
+        return report_fail_memory(failure, "inspect");
+    memcpy(view->blocks, blocks, count * sizeof(*blocks));
+    view->block_count = count;
+    if (view->kind == VIEW_STREAM)
+        snprintf(view->machine.type, sizeof(view->machine.type), "%.63s", stream_machine(stream));
+    return 0;
+}
+
+static int keep_devices(struct view *view, const struct vmdesc *desc,
+                        struct report_failure *failure)
+{
+    view->devices = calloc(desc->section_count + 1, sizeof(*view->devices));
+    if (view->devices == NULL)
+        return report_fail_memory(failure, "inspect");
+    for (uint32_t i = 0; i < desc->section_count; i++) {
+        const struct vmdesc_section *section = &desc->sections[i];
+        struct view_device *device = &view->devices[i];
+        snprintf(device->name, sizeof(device->name), "%s", section->name);
+        device->instance = section->instance;
+        device->version = section->version;
+        device->length = section->payload_length;
+    }
+    view->device_count = desc->section_count;
+    return 0;
+}
+
+static int decode_vcpus(struct view *view, const struct vmdesc *desc, const char *path,
+                        struct report_failure *failure)
+{
+    struct stream_error error;
+    uint32_t count = qemu_cpu_count(desc);
+    if (count == 0 || count > RESUME_VCPU_MAX)
+        return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path,
+                           "give the stream of an x86 machine", "%u vCPUs, expected 1 to %u", count,
+                           RESUME_VCPU_MAX);
+    view->vcpus = calloc(count, sizeof(*view->vcpus));
+    view->xsave = calloc(count, QEMU_CPU_XSAVE_SIZE);
+    if (view->vcpus == NULL || view->xsave == NULL)
+        return report_fail_memory(failure, "inspect");
+    for (uint32_t i = 0; i < count; i++) {
+        if (qemu_cpu_decode(desc, i, &view->vcpus[i], view->xsave + (size_t)i * QEMU_CPU_XSAVE_SIZE,
+                            &error) != 0)
+            return view_fail_stream(&error, path, failure);
+    }
+    view->vcpu_count = count;
+    view->machine.source = RESUME_SOURCE_QEMU_STREAM;
+    view->machine.accel = qemu_cpu_accel(desc);
+    return 0;
+}
+
+static int use_tail(struct view *view, const uint8_t *tail, size_t length, uint64_t offset,
+                    const char *path, struct report_failure *failure)
+{
+    struct stream_error error;
+    struct vmdesc desc;
+    if (vmdesc_open(&desc, tail, length, offset, &error) != 0)
+        return view_fail_stream(&error, path, failure);
+    int ret = keep_devices(view, &desc, failure);
+    if (ret == 0 && view->vcpu_count == 0)
+        ret = decode_vcpus(view, &desc, path, failure);
+    vmdesc_close(&desc);
+    return ret;
+}
+
+static void forget(struct view *view)
+{
+    free(view->blocks);
+    free(view->devices);
+    view->blocks = NULL;
+    view->devices = NULL;
+    view->block_count = 0;
+    view->device_count = 0;
+}
+
+/* Head and tail only. Returns 0, or anything else if the stream has to be walked. */
+static int read_ends(struct view *view, int fd, uint64_t length, const char *path)
+{
+    struct report_failure ignored;
+    struct stream stream;
+    struct stream_event event;
+    uint64_t offset;
+    if (stream_open_fd(&stream, fd, NULL) != 0)
+        return -1;
+    int ret;
+    do {
+        ret = stream_next(&stream, &event, NULL);
+    } while (ret == 0 && event.kind != STREAM_MEMORY && event.kind != STREAM_DEVICES);
+    if (ret == 0)
+        ret = keep_blocks(view, &stream, &ignored);
+    stream_close(&stream);
+    if (ret != 0 || vmdesc_find_tail(fd, length, &offset, NULL) != 0)
+        return -1;
+
+    size_t size = (size_t)(length - offset);
+    uint8_t *tail = malloc(size);
+    if (tail == NULL)
+        return -1;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = pread(fd, tail + done, size - done, (off_t)(offset + done));
+        if (got <= 0 && !(got < 0 && errno == EINTR))
+            break;
+        done += got > 0 ? (size_t)got : 0;
+    }
+    ret = done == size ? use_tail(view, tail, size, offset, path, &ignored) : -1;
+    free(tail);
+    return ret;
+}
+
+/* The whole stream, front to back; the RAM is indexed on the way if the file can be seeked in. */
+static int read_all(struct view *view, int fd, bool index, const char *path,
+                    struct report_failure *failure)
+{
+    struct stream_error error;
+    struct stream stream;
+    struct stream_event event;
+    const uint8_t *tail;
+    size_t length;
+    uint64_t offset;
+    if (index) {
+        if (ram_begin(&view->ram, fd, &error) != 0)
+            return view_fail_stream(&error, path, failure);
+        view->have_ram = true;
+    }
+    if (stream_open_fd(&stream, fd, &error) != 0)
+        return view_fail_stream(&error, path, failure);
+    int ret;
+    do {
+        ret = stream_next(&stream, &event, &error);
+        if (ret == 0 && index)
+            ret = ram_add(&view->ram, &stream, &event, &error);
+    } while (ret == 0 && event.kind != STREAM_DEVICES);
+    if (ret == 0)
+        ret = stream_tail(&stream, &tail, &length, &offset, &error);
+    if (ret != 0)
+        ret = view_fail_stream(&error, path, failure);
+    else
+        ret = keep_blocks(view, &stream, failure);
+    if (ret == 0)
+        ret = use_tail(view, tail, length, offset, path, failure);
+    stream_close(&stream);
+    return ret;
+}
+
+/* Tells the RAM index where its blocks lie, from the manifest or by guess. */
+static int place_ram(struct view *view, const char *path, struct report_failure *failure)
+{
+    struct stream_error error;
+    if (view->map_source != VIEW_MAP_MANIFEST) {
+        if (ram_guess_ranges(&view->ram, view->machine.type, NULL) != 0)
+            return 0; /* no map, then */
+        free(view->ranges);
+        view->ranges = calloc(RAM_RANGE_MAX, sizeof(*view->ranges));
+        if (view->ranges == NULL)
+            return report_fail_memory(failure, "inspect");
+        for (uint32_t i = 0; i < view->ram.range_count; i++) {
+            const struct ram_range *range = &view->ram.range[i];
+            view->ranges[i] = (struct manifest_range){.base_pa = range->base_pa,
+                                                      .length = range->length,
+                                                      .offset = range->block_offset,
+                                                      .kind = MANIFEST_RANGE_RAM};
+            snprintf(view->ranges[i].block, sizeof(view->ranges[i].block), "%.127s",
+                     view->ram.blocks[range->block].name);
+        }
+        view->range_count = view->ram.range_count;
+        view->map_source = VIEW_MAP_GUESS;
+        return 0;
+    }
+    for (uint32_t i = 0; i < view->range_count; i++) {
+        const struct manifest_range *range = &view->ranges[i];
+        struct ram_range placed = {.base_pa = range->base_pa,
+                                   .length = range->length,
+                                   .block = ram_block_find(&view->ram, range->block),
+                                   .block_offset = range->offset};
+        if (ram_add_range(&view->ram, &placed, &error) != 0)
+            return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path,
+                               "take the snapshot again",
+                               "the manifest's memory map does not fit the stream: %s, RAM block "
+                               "\"%s\" at 0x%llx",
+                               error.why, range->block, (unsigned long long)range->base_pa);
+    }
+    return 0;
+}
+
+int view_load_stream(struct view *view, const char *path, bool with_memory,
+                     struct report_failure *failure)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return report_fail_errno(failure, errno, "inspect", path);
+    view->stream_fd = fd;
+    if (fstat(fd, &st) != 0)
+        return report_fail_errno(failure, errno, "inspect", path);
+    bool seekable = S_ISREG(st.st_mode);
+    if (seekable)
+        view->file_size = (uint64_t)st.st_size;
+    if (seekable && !with_memory) {
+        if (read_ends(view, fd, view->file_size, path) == 0)
+            return 0;
+        forget(view);
+        if (lseek(fd, 0, SEEK_SET) != 0)
+            return report_fail_errno(failure, errno, "inspect", path);
+    }
+    int ret = read_all(view, fd, seekable && with_memory, path, failure);
+    if (ret == 0 && view->have_ram)
+        ret = place_ram(view, path, failure);
+    return ret;
+}
