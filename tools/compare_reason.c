@@ -14,6 +14,7 @@
 
 static const char clock_moved[] = "a clock: it went on while the trampoline ran";
 static const char interrupt_came[] = "an interrupt came in while the trampoline ran";
+static const char retry[] = "QEMU loads it only while it repeats a disk request that failed";
 
 /* May the value differ in this way? Both fields have the same size. */
 typedef bool (*difference_fn)(const struct vmdesc_field *source,
@@ -82,6 +83,14 @@ static bool only_time(const struct vmdesc_field *source, const struct vmdesc_fie
     return true;
 }
 
+/* What is left is zero. */
+static bool only_dropped(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    return numbers(source, resumed, &a, &b) && b == 0;
+}
+
 static const struct rule rules[] = {
     {"timer", "cpu_ticks_offset", NULL, NULL, clock_moved},
     {"timer", "cpu_clock_offset", NULL, NULL, clock_moved},
@@ -116,6 +125,8 @@ static const struct rule rules[] = {
     {"ICH9LPC", "pm/tco/tco_regs.expire_time", NULL, NULL, clock_moved},
     {"piix4_pm", "ar.tmr.", NULL, NULL, clock_moved},
     {"piix4_pm", "ar.pm1.evt.sts", NULL, only_set, clock_moved},
+    {"ide", "bmdma[", ".migration_retry_sector_num", only_dropped, retry},
+    {"ide", "bmdma[", ".migration_retry_nsector", only_dropped, retry},
     {"globalstate", "", NULL, NULL, "it says why the VM is stopped, which is another reason now"},
     {"cpu_common", "interrupt_request", NULL, only_lines, interrupt_came},
     {"cpu_common", "halted", NULL, only_woken,
