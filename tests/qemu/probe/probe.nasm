@@ -10,6 +10,8 @@
 ;   halt          CPL 0, nearly always in HLT, woken by the timer; SS is null
 ;   user          CPL 3, interrupts off; enters the kernel by SYSCALL
 ;   user-timer    CPL 3, local APIC timer on the RSP0 stack
+;   no-home       as user, but nothing is executable besides the probe's own instructions: there is
+;                 no place from which it could be resumed
 ;   compat        CPL 3 in a 32-bit code segment whose segments have bases and limits
 ;
 ; On the first serial port: "probe: pass N" now and then, "probe: FAIL name want W got G" for each
@@ -54,6 +56,7 @@ org 0
 %define V_TIMER     2
 %define V_HALT      4
 %define V_COMPAT    8
+%define V_NOHOME    16
 
 %define MSR_EFER    0xc0000080
 %define MSR_STAR    0xc0000081
@@ -247,6 +250,10 @@ entry:
     or rax, 4
     mov [rdi + 1 * 8], rax          ; USER
 
+    test qword [variant], V_NOHOME
+    jz .executable_memory
+    call forbid_execution
+.executable_memory:
     read_msr MSR_EFER
     or rax, 0x801                   ; NXE, SCE
     write_msr MSR_EFER, rax
@@ -927,6 +934,46 @@ set_base:
     mov [rdi + 7], ah
     ret
 
+; Makes all memory but the instructions' pages non-executable: the large pages as a whole, those of
+; the image by tables of 4 KiB pages.
+forbid_execution:
+    lea rdi, [pd]
+    mov ecx, GIGABYTES * 512
+.large:
+    bts qword [rdi], 63
+    add rdi, 8
+    dec ecx
+    jnz .large
+    lea rax, [image]
+    and rax, ~0x1fffff              ; first byte of the first of two large pages
+    lea r8, [text]
+    lea r9, [padding]
+    lea rdi, [pt]
+    mov ecx, 1024
+    mov rdx, rax
+.small:
+    mov rsi, rdx
+    or rsi, 0x67
+    cmp rdx, r8
+    jb .not_code
+    cmp rdx, r9
+    jb .code
+.not_code:
+    bts rsi, 63
+.code:
+    mov [rdi], rsi
+    add rdi, 8
+    add rdx, 4096
+    dec ecx
+    jnz .small
+    shr rax, 21
+    lea rdi, [pd]
+    lea rdx, [pt + 0x27]
+    mov [rdi + rax * 8], rdx
+    add rdx, 4096
+    mov [rdi + rax * 8 + 8], rdx
+    ret
+
 ; ---- Setting up -------------------------------------------------------------------------------
 ; The CR4 to use, in rax: what this processor has of the harmless bits. Sets has_xsave and has_avx.
 choose_cr4:
@@ -1169,6 +1216,7 @@ variant_table:
     variant_entry 'halt', V_TIMER | V_HALT
     variant_entry 'user', V_USER
     variant_entry 'user-timer', V_USER | V_TIMER
+    variant_entry 'no-home', V_USER | V_NOHOME
     variant_entry 'compat', V_COMPAT | V_TIMER
     db 0
 
@@ -1342,6 +1390,7 @@ alignb 4096
 pml4: resb 4096
 pdpt: resb 4096
 pd: resb 4096 * GIGABYTES
+pt: resb 8192
 idt: resb 4096
 alignb 64
 fx_want: resb 512
