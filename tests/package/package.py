@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Installs libresume into a temporary prefix, moves it, and uses it from there as another project
+would: with find_package and with pkg-config. Also: docs/INTEGRATION.md shows the very code that is
+compiled here, and the man pages that are installed name the options that the tool has."""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+FOUR = {"memcpy", "memmove", "memset", "memcmp"}
+
+
+def run(*command, **kwargs):
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            errors="replace", check=False, **kwargs)
+    if result.returncode != 0:
+        sys.exit(f"package: {shlex.join(command)}: exit status {result.returncode}\n"
+                 f"{result.stdout}")
+    return result.stdout
+
+
+def want_files(prefix, names):
+    there = {os.path.relpath(os.path.join(path, name), prefix)
+             for path, _, files in os.walk(prefix) for name in files}
+    for pattern in names:
+        if not any(re.fullmatch(pattern, name) for name in there):
+            sys.exit(f"package: {pattern}: not among what was installed:\n"
+                     + "\n".join(sorted(there)))
+
+
+def build(options, prefix, example, into):
+    run(options.cmake, "-S", os.path.join(options.source, "examples", example), "-B", into,
+        "-G", options.generator, f"-DCMAKE_MAKE_PROGRAM={options.make}",
+        f"-DCMAKE_C_COMPILER={options.cc}", f"-DCMAKE_C_FLAGS={options.cflags}",
+        f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF")
+    where = [line for line in open(os.path.join(into, "CMakeCache.txt"), encoding="utf-8")
+             if line.startswith("resume_DIR:")]
+    if not where or prefix not in where[0]:
+        sys.exit(f"package: {example}: found another libresume: {where}")
+    run(options.cmake, "--build", into)
+
+
+def read_blob(program, golden):
+    """The values are those that docs/FORMAT.md's golden file is described with."""
+    good = run(program, os.path.join(golden, "valid/user_mode.rsm"))
+    if not re.search(r"^format 1\.0, 1 vCPU\(s\)$", good, re.M) or \
+            not re.search(r"^vCPU 0: can be resumed$", good, re.M):
+        sys.exit(f"package: {program}: unexpected output:\n{good}")
+    bad = subprocess.run([program, os.path.join(golden, "invalid/crc.rsm")], check=False,
+                         capture_output=True, text=True)
+    if bad.returncode != 1 or "crc" not in bad.stderr.lower():
+        sys.exit(f"package: {program}: a blob with a wrong checksum: exit status {bad.returncode}, "
+                 f"{bad.stderr!r}")
+
+
+def firmware_symbols(options, archives):
+    """What the example leaves undefined is in the two archives, or one of the four functions."""
+    undefined, defined = set(), set()
+    for archive in archives:
+        for line in run(options.nm, archive).splitlines():
+            words = line.split()
+            if len(words) >= 2 and len(words[-2]) == 1:
+                (undefined if words[-2] in "Uw" else defined).add(words[-1])
+    foreign = undefined - defined - FOUR - {"_GLOBAL_OFFSET_TABLE_"}
+    if not defined or foreign:
+        sys.exit(f"package: examples/firmware: needs {sorted(foreign) or 'symbols at all'}")
+
+
+def document(options):
+    """Every C block of the document is, line for line, in the example that is compiled."""
+    with open(os.path.join(options.source, "docs/INTEGRATION.md"), encoding="utf-8") as file:
+        blocks = re.findall(r"^```c\n(.*?)^```$", file.read(), re.M | re.S)
+    if not blocks:
+        sys.exit("package: docs/INTEGRATION.md: no C code in it")
+    code = ""
+    for name in ("resume_guest.h", "resume_guest.c"):
+        with open(os.path.join(options.source, "examples/firmware", name), encoding="utf-8") as file:
+            code += file.read()
+    for block in blocks:
+        if block not in code:
+            sys.exit("package: docs/INTEGRATION.md: this code is not in examples/firmware:\n"
+                     + block)
+
+
+def manual(options, prefix):
+    """Each long option of --help is in the page, and each of the page is in --help."""
+    tool = os.path.join(prefix, "bin/resumectl")
+    for name in ("snapshot", "resume", "inspect"):
+        text = run(tool, name, "--help")
+        help_options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help", "--usage"}
+        path = os.path.join(prefix, "share/man/man1", f"resumectl-{name}.1")
+        with open(path, encoding="utf-8") as file:
+            page = set(re.findall(r"^\.TP\n\.B[RI]* .*?(--[a-z-]+)", file.read().replace("\\-", "-"),
+                                  re.M))
+        page -= {"--help", "--usage"}
+        # Help texts may mention options of another program or subcommand.
+        own = set(re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]+)", text, re.M)) - {"--help", "--usage"}
+        if own - page or page - help_options:
+            sys.exit(f"package: {path}: options of --help that it lacks: {sorted(own - page)}, "
+                     f"options that do not exist: {sorted(page - help_options)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("cmake", "generator", "make", "build", "source", "cc", "cflags", "nm",
+                 "pkg-config", "tools", "efi", "version"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    golden = os.path.join(options.source, "tests/golden")
+    source = os.path.join(options.source, "examples")
+    flags = shlex.split(options.cflags)
+
+    document(options)
+    with tempfile.TemporaryDirectory() as work:
+        first, prefix = os.path.join(work, "first"), os.path.join(work, "moved")
+        run(options.cmake, "--install", options.build, "--prefix", first)
+        # Nothing installed may depend on where it was put.
+        os.rename(first, prefix)
+        want_files(prefix, [
+            r"include/resume/state\.h", r"include/resume/trampoline\.h",
+            r"lib.*/libresume\.a", r"lib.*/libresume_firmware\.a",
+            r"lib.*/cmake/resume/resumeConfig\.cmake", r"lib.*/pkgconfig/resume-firmware\.pc"])
+        if options.tools == "ON":
+            want_files(prefix, [r"bin/resumectl", r"share/man/man1/resumectl\.1"])
+            manual(options, prefix)
+        if options.efi == "ON":
+            want_files(prefix, [r"lib.*/libresume/resume\.efi"])
+
+        # With find_package.
+        into = os.path.join(work, "read-blob")
+        build(options, prefix, "read-blob", into)
+        read_blob(os.path.join(into, "read-blob"), golden)
+        into = os.path.join(work, "firmware")
+        build(options, prefix, "firmware", into)
+        libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
+                     for name in files if name.endswith("_firmware.a")]
+        firmware_symbols(options, libraries + [os.path.join(into, "libresume_guest.a")])
+
+        # With pkg-config.
+        if options.__dict__["pkg_config"].endswith("NOTFOUND"):
+            print("package: no pkg-config here: not tried")
+            return
+        found = [path for path, _, files in os.walk(prefix) if "resume.pc" in files]
+        environment = dict(os.environ, PKG_CONFIG_LIBDIR=found[0], PKG_CONFIG_PATH="")
+
+        def ask(*arguments):
+            return run(options.__dict__["pkg_config"], *arguments, env=environment).split()
+
+        if ask("--modversion", "resume") != [options.version]:
+            sys.exit("package: resume.pc: its version is not " + options.version)
+        cflags, libs = ask("--cflags", "resume"), ask("--libs", "resume")
+        program = os.path.join(work, "pc-read-blob")
+        run(options.cc, *flags, "-std=c11", *cflags, os.path.join(source, "read-blob/main.c"),
+            "-o", program, *libs)
+        read_blob(program, golden)
+        # The firmware's calls, run on the host.
+        program = os.path.join(work, "prepare")
+        run(options.cc, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", *cflags,
+            "-I", os.path.join(source, "firmware"),
+            os.path.join(options.source, "tests/package/prepare.c"),
+            os.path.join(source, "firmware/resume_guest.c"), "-o", program, *libs)
+        run(program, os.path.join(golden, "valid/user_mode.rsm"))
+        # The firmware build has the same names in its own archives.
+        cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
+        run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
+            "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
+            os.path.join(source, "firmware/resume_guest.c"), "-o", os.path.join(work, "x.so"), *libs)
+        used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
+        if set(used) - FOUR - {"U", "w"}:
+            sys.exit(f"package: resume-firmware.pc: undefined: {used}")
+
+
+main()
