@@ -94,8 +94,10 @@ give_up()
 # match PATTERN; fails when the VM ends before, or the time is up.
 wait_line()
 {
-    timeout "$4" tail -c "+$(($3 + 1))" -F --pid="$vm" "$console" 2>/dev/null |
-        grep -a -m "$2" -E "$1" | tail -n 1 | grep -q .
+    local found
+    found=$(timeout "$4" tail -c "+$(($3 + 1))" -F --pid="$vm" "$console" 2>/dev/null |
+        grep -a -c -m "$2" -E "$1")
+    [ "$found" = "$2" ]
 }
 
 # The last whole line of the workload.
