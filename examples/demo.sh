@@ -160,7 +160,7 @@ step "Let the workload run: SSE, AVX and x87 sums, a file on the disk, timer tic
     wait_line '^workload: line 10 ' 1 0 60 || give_up "the workload does not run"
 
 title "The snapshot"
-if ! "$resumectl" snapshot --qmp "$sockets/qmp" -o "$snapshot" --quit; then
+if ! "$resumectl" snapshot --qmp "$sockets/qmp" -o "$snapshot" --quit 2>&1; then
     give_up "the snapshot could not be taken"
 fi
 step "Wait for the end of the source VM" 1 timeout 20 tail --pid="$vm" -f /dev/null ||
@@ -177,7 +177,7 @@ fi
 
 title "The resume"
 "$resumectl" resume "$snapshot" --verify --json "$demo/ledger.json" --timing "$demo/timing.json" \
-    -- "${command[@]}" &
+    -- "${command[@]}" 2>&1 &
 vm=$!
 if ! wait_line '^workload: line ' 12 "$cut" 180; then
     wait "$vm" && give_up "the guest did not go on"
