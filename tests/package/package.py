@@ -33,10 +33,10 @@ def want_files(prefix, names):
                      + "\n".join(sorted(there)))
 
 
-def build(options, prefix, example, into):
+def build(options, prefix, example, into, cflags):
     run(options.cmake, "-S", os.path.join(options.source, "examples", example), "-B", into,
         "-G", options.generator, f"-DCMAKE_MAKE_PROGRAM={options.make}",
-        f"-DCMAKE_C_COMPILER={options.cc}", f"-DCMAKE_C_FLAGS={options.cflags}",
+        f"-DCMAKE_C_COMPILER={options.cc}", f"-DCMAKE_C_FLAGS={cflags}",
         f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF")
     where = [line for line in open(os.path.join(into, "CMakeCache.txt"), encoding="utf-8")
              if line.startswith("resume_DIR:")]
@@ -133,10 +133,10 @@ def main():
 
         # With find_package.
         into = os.path.join(work, "read-blob")
-        build(options, prefix, "read-blob", into)
+        build(options, prefix, "read-blob", into, options.cflags)
         read_blob(os.path.join(into, "read-blob"), golden)
         into = os.path.join(work, "firmware")
-        build(options, prefix, "firmware", into)
+        build(options, prefix, "firmware", into, "")  # sanitizers are for hosts
         libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
                      for name in files if name.endswith("_firmware.a")]
         firmware_symbols(options, libraries + [os.path.join(into, "libresume_guest.a")])
