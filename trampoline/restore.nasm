@@ -214,8 +214,12 @@ restore:
     stage RESUME_STAGE_LAST
     lea rsi, [rel text_landing]
     call console_text
+    mov rax, cr8                        ; the local APIC came with the devices: CR8 is right already,
+    cmp rax, [handoff(cr8)]             ; and writing it leaves traces in QEMU's virtual TPR
+    je .cr8_done
     mov rax, [handoff(cr8)]
     mov cr8, rax
+.cr8_done:
     mov rax, [handoff(cr2)]
     mov cr2, rax
     mov rax, [handoff(dr7)]
