@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Installs libresume into a temporary prefix, moves it, and uses it from there as another project
 would: with find_package and with pkg-config. Also: docs/INTEGRATION.md shows the very code that is
-compiled here, and the man pages that are installed name the options that the tool has."""
+compiled here, docs/HANDOFF.md has the compiler's offsets, and the man pages that are installed name
+the options that the tool has."""
 
 import argparse
 import os
@@ -87,6 +88,27 @@ def document(options):
                      + block)
 
 
+def handoff(options, work):
+    """The offsets in docs/HANDOFF.md are the compiler's, and no field is left out."""
+    with open(os.path.join(options.source, "docs/HANDOFF.md"), encoding="utf-8") as file:
+        part = file.read().split("## struct resume_handoff")[1].split("### Flags")[0]
+    rows = re.findall(r"^\| (0x[0-9a-f]+) \| `(\w+)` \|", part, re.M)
+    include = os.path.join(options.source, "lib/include")
+    with open(os.path.join(include, "resume/handoff.h"), encoding="utf-8") as file:
+        body = re.search(r"^struct resume_handoff \{\n(.*?)^\};", file.read(), re.M | re.S)[1]
+    fields = re.findall(r"(\w+)(?:\[\w+\])?;", re.sub(r"/\*.*?\*/", "", body, flags=re.S))
+    if fields != [name for _, name in rows]:
+        sys.exit("package: docs/HANDOFF.md: its fields are not those of resume/handoff.h, in order: "
+                 f"{sorted(set(fields) ^ {name for _, name in rows})}")
+    source = os.path.join(work, "handoff.c")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write("#include <stddef.h>\n#include <resume/handoff.h>\n")
+        for offset, name in rows:
+            file.write(f"_Static_assert(offsetof(struct resume_handoff, {name}) == {offset}, "
+                       f"\"docs/HANDOFF.md: {name}\");\n")
+    run(options.cc, "-std=c11", "-I", include, "-fsyntax-only", source)
+
+
 def manual(options, prefix):
     """Each long option of --help is in the page, and each of the page is in --help."""
     tool = os.path.join(prefix, "bin/resumectl")
@@ -117,6 +139,7 @@ def main():
 
     document(options)
     with tempfile.TemporaryDirectory() as work:
+        handoff(options, work)
         first, prefix = os.path.join(work, "first"), os.path.join(work, "moved")
         run(options.cmake, "--install", options.build, "--prefix", first)
         # Nothing installed may depend on where it was put.
