@@ -22,7 +22,7 @@ Takes less than 30 minutes on two cores without KVM. A second run needs no netwo
 
   --quick       the host tests only: no QEMU, no guest kernel
   --seed N      repeat the random instants of an earlier run of the QEMU tests
-  --jobs N      QEMU tests at a time (default: one per two processors)
+  --jobs N      QEMU tests at a time (default: one per processor, at most 4)
 
 Logs are kept in build/test-logs and build/qemu-logs. The last line counts everything:
 "N passed, N failed, N skipped". Exit status: 0 nothing failed, 1 something failed, 2 wrong usage.
@@ -32,7 +32,7 @@ END
 quick=no
 seed=()
 processors=$(nproc)
-jobs=$(((processors + 1) / 2))
+jobs=$((processors < 4 ? processors : 4))
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=yes ;;
