@@ -22,7 +22,8 @@
 struct gdb {
     int fd;
     char name[128];
-    size_t start; /* received and not yet used: buffer[start..end) */
+    bool described; /* the server was asked for its register description */
+    size_t start;   /* received and not yet used: buffer[start..end) */
     size_t end;
     unsigned char buffer[4096];
     char packet[GDB_PACKET_MAX + 1];
@@ -265,6 +266,11 @@ static int command(struct gdb *gdb, struct report_failure *failure, const char *
     return result;
 }
 
+int gdb_detach(struct gdb *gdb, struct report_failure *failure)
+{
+    return command(gdb, failure, "D");
+}
+
 int gdb_open_fd(struct gdb **ret, int fd, const char *name, struct report_failure *failure)
 {
     struct gdb *gdb = calloc(1, sizeof(*gdb));
@@ -450,8 +456,14 @@ int gdb_read_register(struct gdb *gdb, uint32_t number, uint64_t *ret_value,
     char request[32];
     size_t length = 0;
     unsigned char bytes[8] = {0};
+    int result = 0;
+    /* QEMU answers `p` only to clients that asked for the description of its registers. */
+    if (!gdb->described)
+        result = exchange(gdb, "qXfer:features:read:target.xml:0,800", &length, failure);
+    gdb->described = true;
     snprintf(request, sizeof(request), "p%" PRIx32, number);
-    int result = exchange(gdb, request, &length, failure);
+    if (result == 0)
+        result = exchange(gdb, request, &length, failure);
     if (result < 0)
         return result;
     if (length < 2 || length > 16 || !decode_hex(gdb, length, bytes, length / 2))

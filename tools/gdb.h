@@ -48,9 +48,12 @@ struct gdb_stop {
  */
 int gdb_open_fd(struct gdb **ret, int fd, const char *name, struct report_failure *failure);
 
-/* gdb_close - close the connection and free. QEMU removes all breakpoints, and a VM that was
- * stopped goes on. NULL is fine. */
+/* gdb_close - close the connection and free. To QEMU nothing happens: breakpoints stay, and a VM that
+ * was stopped stays so (its run state is "debug"). NULL is fine. */
 void gdb_close(struct gdb *gdb);
+
+/* gdb_detach - have QEMU remove all breakpoints and let the VM run. Follow it with gdb_close. */
+int gdb_detach(struct gdb *gdb, struct report_failure *failure);
 
 /* gdb_fd - the socket. */
 int gdb_fd(const struct gdb *gdb);
