@@ -40,6 +40,12 @@ static void drop(struct blob *blob, const void *arg)
     blob_remove(blob, at, blob_after(blob, at) - at);
 }
 
+static void drop_all(struct blob *blob, const void *arg)
+{
+    (void)arg;
+    blob_remove(blob, 64, blob->length - 64);
+}
+
 /* Write the record a second time, behind itself. */
 static void repeat(struct blob *blob, const void *arg)
 {
@@ -201,6 +207,7 @@ const struct golden_case golden_cases[] = {
     BAD("header_reserved", "minimal", set, RESUME_ERESERVED, "reserved", HEADER(63, 1, 1)),
     BAD("crc", "minimal", set_crc, RESUME_ECRC, "crc", HEADER(32, 4, 0x12345678)),
 
+    BAD("no_records", "minimal", drop_all, RESUME_EMISSING, "tag", NONE),
     BAD("record_header_cut", "minimal", append_stray_bytes, RESUME_ELENGTH, "header", NONE),
     BAD("record_length_beyond_end", "minimal", set, RESUME_ELENGTH, "length",
         PUT(0x0105, 12, 4, 17)),
@@ -232,6 +239,8 @@ const struct golden_case golden_cases[] = {
     BAD("no_debug", "minimal", drop, RESUME_EMISSING, "tag", OF(0x0103)),
     BAD("no_run", "minimal", drop, RESUME_EMISSING, "tag", OF(0x0104)),
     BAD("no_msr", "minimal", drop, RESUME_EMISSING, "tag", OF(0x0105)),
+
+    BAD("no_run_of_first_vcpu", "two", drop, RESUME_EMISSING, "tag", {0x0104, 0, 0, 0, 0}),
 
     BAD("machine_short", "minimal", resize, RESUME_ELENGTH, "length",
         PUT(0x0001, 0, 0, (uint64_t)-8)),
@@ -269,6 +278,7 @@ const struct golden_case golden_cases[] = {
     BAD("rip_not_valid", "minimal", set, RESUME_ERESERVED, "rip", PUT(0x0100, 152, 8, 1)),
     BAD("seg_reserved", "full", set, RESUME_ERESERVED, "reserved", PUT(0x0101, 42, 1, 1)),
     BAD("gdtr_selector", "full", set, RESUME_ERESERVED, "reserved", PUT(0x0101, 232, 2, 8)),
+    BAD("idtr_selector", "full", set, RESUME_ERESERVED, "reserved", PUT(0x0101, 256, 2, 8)),
     BAD("mp_state_4", "full", set, RESUME_EREGISTER, "mp_state", PUT(0x0104, 24, 4, 4)),
     BAD("sipi_vector_256", "full", set, RESUME_EREGISTER, "sipi_vector",
         PUT(0x0104, 28, 4, 256)),
@@ -281,10 +291,14 @@ const struct golden_case golden_cases[] = {
         PUT(0x0104, 48, 4, 32)),
     BAD("interrupt_vector_256", "full", set, RESUME_EREGISTER, "interrupt_vector",
         PUT(0x0104, 52, 4, 256)),
+    BAD("msr_prefix_cut", "minimal", resize, RESUME_ELENGTH, "length",
+        PUT(0x0105, 0, 0, (uint64_t)-16)),
     BAD("msr_count_129", "full", set, RESUME_ELENGTH, "count", PUT(0x0105, 24, 4, 129)),
     BAD("msr_twice", "full", set, RESUME_EDUPLICATE, "index", PUT(0x0105, 48, 4, 0x10)),
     BAD("msr_order", "full", set, RESUME_EORDER, "index", PUT(0x0105, 48, 4, 0x0f)),
     BAD("msr_flags", "full", set, RESUME_ERESERVED, "flags", PUT(0x0105, 36, 4, 3)),
+    BAD("xsave_prefix_cut", "full", resize, RESUME_ELENGTH, "length",
+        PUT(0x0106, 0, 0, (uint64_t)-864)),
     BAD("xsave_not_valid", "full", set, RESUME_ERESERVED, "image length", PUT(0x0106, 16, 8, 0)),
     BAD("xsave_components_17", "full", set, RESUME_ELENGTH, "components",
         PUT(0x0106, 24, 4, 17)),
@@ -322,16 +336,28 @@ void golden_build(const struct golden_case *golden, struct blob *blob)
 
 int golden_read(const void *data, size_t length, struct resume_diag *diag)
 {
-    struct resume_state state;
-    struct resume_machine machine;
-    struct resume_vcpu vcpu;
+    static const struct resume_state no_state;
+    static const struct resume_machine no_machine;
+    static const struct resume_vcpu no_vcpu;
+    struct resume_state state = no_state;
+    struct resume_machine machine = no_machine;
+    struct resume_vcpu vcpu = no_vcpu;
     int err = resume_state_open(data, length, &state, diag);
 
-    if (err == RESUME_OK) {
-        err = resume_state_machine(&state, &machine, diag);
+    /* What fails leaves its output alone. */
+    if (err != RESUME_OK) {
+        return memcmp(&state, &no_state, sizeof(state)) == 0 ? err : GOLDEN_TOUCHED;
+    }
+    err = resume_state_machine(&state, &machine, diag);
+    if (err != RESUME_OK) {
+        return memcmp(&machine, &no_machine, sizeof(machine)) == 0 ? err : GOLDEN_TOUCHED;
     }
     for (uint32_t i = 0; err == RESUME_OK && i < state.vcpu_count; i++) {
+        vcpu = no_vcpu;
         err = resume_state_vcpu(&state, i, &vcpu, diag);
+    }
+    if (err != RESUME_OK && memcmp(&vcpu, &no_vcpu, sizeof(vcpu)) != 0) {
+        return GOLDEN_TOUCHED;
     }
     return err;
 }

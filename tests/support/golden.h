@@ -33,6 +33,9 @@ extern const size_t golden_case_count;
 /* Build the file of a case. */
 void golden_build(const struct golden_case *golden, struct blob *blob);
 
+/* No error of the library: an output was written in spite of the error. */
+#define GOLDEN_TOUCHED 1
+
 /* Open, and decode the machine and every vCPU, up to the first error. */
 int golden_read(const void *data, size_t length, struct resume_diag *diag);
 

@@ -278,6 +278,7 @@ static void header_length_fields_are_checked(void **state)
                                whole.length - 1,
                                whole.length + 1,
                                whole.length + 8,
+                               UINT64_C(0x08000000),
                                UINT64_C(0x08000008),
                                UINT64_C(0x8000000000000000),
                                UINT64_MAX};
@@ -291,7 +292,8 @@ static void header_length_fields_are_checked(void **state)
         blob_put(&changed, 16, 8, totals[i]);
         blob_seal(&changed);
         assert_int_equal(read_all(changed.data, changed.length, NULL),
-                         totals[i] == whole.length + 8 ? RESUME_ETRUNC : RESUME_ELENGTH);
+                         totals[i] == whole.length + 8 || totals[i] == 0x08000000 ? RESUME_ETRUNC
+                                                                                  : RESUME_ELENGTH);
     }
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         struct blob changed = whole;
@@ -302,7 +304,11 @@ static void header_length_fields_are_checked(void **state)
         /* A later minor version may have a longer header, but not just any. */
         blob_put(&changed, 10, 2, 1);
         blob_seal(&changed);
-        assert_true(read_all(changed.data, changed.length, NULL) != RESUME_OK);
+        if (lengths[i] != 72) {
+            assert_int_equal(read_all(changed.data, changed.length, NULL), RESUME_ELENGTH);
+        } else {
+            assert_true(read_all(changed.data, changed.length, NULL) != RESUME_OK);
+        }
     }
 }
 
