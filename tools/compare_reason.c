@@ -54,13 +54,6 @@ static bool only_lines(const struct vmdesc_field *source, const struct vmdesc_fi
     return (a & SPLICE_IRQ_HARD) == 0 || (b & SPLICE_IRQ_HARD) != 0;
 }
 
-static bool only_woken(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
-{
-    uint64_t a;
-    uint64_t b;
-    return numbers(source, resumed, &a, &b) && a == 1 && b == 0;
-}
-
 /* Delivery status (12) and remote IRR (14) of a redirection entry. */
 static bool only_delivery(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
 {
@@ -129,8 +122,6 @@ static const struct rule rules[] = {
     {"ide", "bmdma[", ".migration_retry_nsector", only_dropped, retry},
     {"globalstate", "", NULL, NULL, "it says why the VM is stopped, which is another reason now"},
     {"cpu_common", "interrupt_request", NULL, only_lines, interrupt_came},
-    {"cpu_common", "halted", NULL, only_woken,
-     "a vCPU that waited in HLT goes on behind it, as after an interrupt that had no effect"},
 };
 
 static bool ends_with(const char *text, const char *suffix)

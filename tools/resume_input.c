@@ -78,6 +78,9 @@ static int open_file(const char *path, const struct manifest_file *entry, int *r
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, ADVICE_AGAIN,
+                           "the file is missing, the manifest lists it");
     if (fd < 0)
         return report_fail_errno(failure, errno, WHAT, path);
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||

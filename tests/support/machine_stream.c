@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define _GNU_SOURCE
+#include "machine_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "stream_build.h"
+
+#define ROM_PAGES 2u
+
+struct machine_stream machine_stream_default(void)
+{
+    struct machine_stream machine = {
+        .machine = "pc-q35-7.2",
+        .pages = 40,
+        .seed = 0x11,
+        .missing_page = MACHINE_STREAM_NO_PAGE,
+        .poked_page = MACHINE_STREAM_NO_PAGE,
+        .cpus = 1,
+        .first_id = 11,
+        .cpu_version = 12,
+        .rbx = 0x1111,
+        .rip = 0xffffffff81000000,
+        .mtrr_deftype = 0xc06,
+        .ticks = 1000,
+        .widget = 0x600d,
+    };
+    return machine;
+}
+
+void machine_stream_page(const struct machine_stream *machine, uint64_t index,
+                         uint8_t page[MACHINE_STREAM_PAGE])
+{
+    memset(page, 0, MACHINE_STREAM_PAGE);
+    if (index % 2 == 1) {
+        for (uint32_t i = 0; i < MACHINE_STREAM_PAGE; i++)
+            page[i] = (uint8_t)(machine->seed + index * 3 + i * 5 + (i >> 8));
+    }
+}
+
+static void put_data(struct builder *b, const char *block, uint64_t index, const uint8_t *page)
+{
+    build_be(b, index * MACHINE_STREAM_PAGE | 0x08 | (block == NULL ? 0x20 : 0), 8);
+    if (block != NULL)
+        build_name(b, block);
+    build_bytes(b, page, MACHINE_STREAM_PAGE);
+}
+
+/* @block: NULL to leave the name out. */
+static void put_page(struct builder *b, const char *block, uint64_t index, const uint8_t *page)
+{
+    if (memcmp(page, page + 1, MACHINE_STREAM_PAGE - 1) == 0)
+        build_zero(b, block, index * MACHINE_STREAM_PAGE, page[0]);
+    else
+        put_data(b, block, index, page);
+}
+
+static void put_pages(struct builder *b, const struct machine_stream *machine)
+{
+    uint8_t page[MACHINE_STREAM_PAGE];
+    const char *block = "pc.ram";
+    for (uint64_t i = 0; i < machine->pages; i++) {
+        if (i == machine->missing_page)
+            continue;
+        machine_stream_page(machine, i, page);
+        if (i == machine->poked_page)
+            page[machine->poked_byte] ^= 0x80;
+        if (machine->home != NULL && !machine->home_at_end && i >= machine->home_page &&
+            i - machine->home_page < machine->home_pages)
+            memcpy(page, machine->home + (i - machine->home_page) * MACHINE_STREAM_PAGE,
+                   MACHINE_STREAM_PAGE);
+        put_page(b, block, i, page);
+        block = NULL;
+    }
+    for (uint64_t i = 0; i < ROM_PAGES && !machine->no_rom; i++)
+        build_zero(b, i == 0 ? "rom" : NULL, i * MACHINE_STREAM_PAGE, 0xf4);
+}
+
+static void put_ram(struct builder *b, const struct machine_stream *machine)
+{
+    uint64_t rom = machine->no_rom ? 0 : ROM_PAGES;
+    build_ram_section(b, 1);
+    build_block_list(b, (machine->pages + rom) * MACHINE_STREAM_PAGE);
+    build_block(b, "pc.ram", machine->pages * MACHINE_STREAM_PAGE);
+    if (rom != 0)
+        build_block(b, "rom", rom * MACHINE_STREAM_PAGE);
+    build_ram_section_end(b);
+    build_ram_section(b, 2);
+    put_pages(b, machine);
+    build_ram_section_end(b);
+    build_ram_section(b, 3);
+    for (uint64_t i = 0; machine->home_at_end && i < machine->home_pages; i++)
+        put_data(b, "pc.ram", machine->home_page + i, machine->home + i * MACHINE_STREAM_PAGE);
+    build_ram_section_end(b);
+}
+
+static void put_cpu(struct builder *b, const struct machine_stream *machine, uint32_t instance)
+{
+    build_device(b, "cpu_common", "cpu_common", instance, 1);
+    build_field(b, "halted", "uint32", 4, machine->halted);
+    build_field(b, "interrupt_request", "uint32", 4, machine->interrupt_request);
+    build_device_end(b);
+
+    build_device(b, "cpu", "cpu", instance, machine->cpu_version);
+    build_describe(b, "env.regs", "uint64", 8, ", \"array_len\": 16");
+    for (uint64_t i = 0; i < 16; i++)
+        build_be(b, i == 3 ? machine->rbx : 0x1000 + i, 8);
+    build_field(b, "env.eip", "uint64", 8, machine->rip);
+    build_field(b, "env.mtrr_deftype", "uint64", 8, machine->mtrr_deftype);
+    if (machine->x87_pointers || machine->novelty)
+        build_subsections(b);
+    if (machine->x87_pointers) {
+        build_subsection(b, "cpu/fpop_ip_dp", 1);
+        build_field(b, "env.fpop", "uint16", 2, 0x7ff);
+        build_field(b, "env.fpip", "uint64", 8, 0x1234567);
+        build_field(b, "env.fpdp", "uint64", 8, 0x89abcde);
+        build_subsection_end(b);
+    }
+    if (machine->novelty) {
+        build_subsection(b, "cpu/novelty", 1);
+        build_field(b, "env.novelty", "uint32", 4, 0xbeef);
+        build_subsection_end(b);
+    }
+    build_device_end(b);
+}
+
+static void put_devices(struct builder *b, const struct machine_stream *machine)
+{
+    build_device(b, "timer", "timer", 0, 2);
+    build_field(b, "cpu_ticks_offset", "int64", 8, machine->ticks);
+    build_field(b, "cpu_clock_offset", "int64", 8, 77);
+    build_device_end(b);
+    b->next_id = machine->first_id;
+    for (uint32_t i = 0; i < machine->cpus; i++)
+        put_cpu(b, machine, i);
+    if (!machine->no_widget) {
+        build_device(b, "0000:00:03.0/widget", "widget", 0, 1);
+        build_field(b, machine->widget_field != NULL ? machine->widget_field : "value", "uint32", 4,
+                    machine->widget);
+        build_device_end(b);
+    }
+}
+
+uint8_t *machine_stream_build(const struct machine_stream *machine, size_t *ret_length,
+                              size_t *ret_devices)
+{
+    struct builder b;
+    memset(&b, 0, sizeof(b));
+    build_header(&b, machine->machine);
+    put_ram(&b, machine);
+    put_devices(&b, machine);
+    build_finish(&b);
+    uint8_t *data = malloc(b.length);
+    if (data != NULL)
+        memcpy(data, b.data, b.length);
+    *ret_length = b.length;
+    if (ret_devices != NULL)
+        *ret_devices = b.devices_at;
+    build_free(&b);
+    return data;
+}
+
+int machine_stream_file(const uint8_t *data, size_t length)
+{
+    int fd = memfd_create("stream", MFD_CLOEXEC);
+    size_t done = 0;
+    while (fd >= 0 && done < length) {
+        ssize_t written = write(fd, data + done, length - done);
+        if (written <= 0) {
+            close(fd);
+            return -1;
+        }
+        done += (size_t)written;
+    }
+    if (fd >= 0)
+        lseek(fd, 0, SEEK_SET);
+    return fd;
+}
