@@ -165,13 +165,28 @@ int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_e
     return ret;
 }
 
+/* "0000:00:01.0/vga.vram" ends in "/vga.vram". */
+static bool is_of_device(const char *block, const char *region)
+{
+    size_t length = strlen(block);
+    size_t tail = strlen(region);
+    return length > tail && block[length - tail - 1] == '/' &&
+           strcmp(block + length - tail, region) == 0;
+}
+
 uint32_t ram_block_find(const struct ram *ram, const char *name)
 {
+    uint32_t found = UINT32_MAX;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < ram->block_count; i++) {
         if (strcmp(ram->blocks[i].name, name) == 0)
             return i;
+        if (is_of_device(ram->blocks[i].name, name)) {
+            found = i;
+            count++;
+        }
     }
-    return UINT32_MAX;
+    return count == 1 ? found : UINT32_MAX;
 }
 
 static bool inside(const struct ram *ram, uint32_t block, uint64_t offset)

@@ -82,7 +82,10 @@ int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_e
 /* ram_close - free. A zeroed or closed one is fine. */
 void ram_close(struct ram *ram);
 
-/* Index of the block of this name, or UINT32_MAX. */
+/*
+ * Index of the block of this name, or UINT32_MAX. The memory region of a device, such as "vga.vram",
+ * is found too when one device has it: in a stream its name follows the device's path and a slash.
+ */
 uint32_t ram_block_find(const struct ram *ram, const char *name);
 
 /*

@@ -194,6 +194,8 @@ static int place_ram(struct view *view, const char *path, struct report_failure 
                                    .length = range->length,
                                    .block = ram_block_find(&view->ram, range->block),
                                    .block_offset = range->offset};
+        if (placed.block == UINT32_MAX)
+            continue; /* memory that does not migrate: its content is not in the stream */
         if (ram_add_range(&view->ram, &placed, &error) != 0)
             return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path,
                                "take the snapshot again",

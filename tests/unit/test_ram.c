@@ -302,11 +302,30 @@ static void test_refused(void **state)
     fclose(file);
 }
 
+/* QEMU names a device's memory by its path; `info mtree` by the region alone. */
+static void test_names(void **state)
+{
+    struct stream_block blocks[] = {{.name = "0000:00:01.0/vga.vram"},
+                                    {.name = "0000:00:02.0/net.rom"},
+                                    {.name = "0000:00:03.0/net.rom"},
+                                    {.name = "net"},
+                                    {.name = "bios"}};
+    const struct ram ram = {.blocks = blocks, .block_count = 5};
+    (void)state;
+    assert_int_equal(ram_block_find(&ram, "vga.vram"), 0);
+    assert_int_equal(ram_block_find(&ram, "0000:00:03.0/net.rom"), 2);
+    assert_int_equal(ram_block_find(&ram, "net.rom"), UINT32_MAX); /* which? */
+    assert_int_equal(ram_block_find(&ram, "net"), 3);
+    assert_int_equal(ram_block_find(&ram, "vram"), UINT32_MAX);
+    assert_int_equal(ram_block_find(&ram, "a longer name than that of bios"), UINT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),  cmocka_unit_test(test_memory), cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_cache), cmocka_unit_test(test_guess),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
