@@ -126,7 +126,7 @@ static EFI_STATUS prepare(struct loader *loader)
         .home = &loader->plan.home,
         .trampoline = resume_trampoline,
         .trampoline_length = resume_trampoline_length,
-        .xsave = loader->cpu.xsave,
+        .cpu = &loader->cpu,
         .debug_port = console_debug_port(),
     };
     uint64_t rejected[STAGING_TRIES];

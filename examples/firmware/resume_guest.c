@@ -45,7 +45,7 @@ int resume_guest_prepare(const struct resume_guest_inputs *inputs, struct resume
             .home = &plan.home,
             .trampoline = resume_trampoline,
             .trampoline_length = resume_trampoline_length,
-            .xsave = cpu.xsave,
+            .cpu = &cpu,
             .debug_port = inputs->debug_port,
         };
 

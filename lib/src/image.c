@@ -2,6 +2,7 @@
 #include <resume/plan.h>
 
 #include "internal.h"
+#include "msr.h"
 
 #define CR0_PE (UINT64_C(1) << 0)
 #define CR0_EM (UINT64_C(1) << 2)
@@ -53,18 +54,20 @@ static void *window_page(void *ctx, resume_pa_t pa)
     return window->bytes + (pa - window->base_pa);
 }
 
-/* MSRs that the trampoline loads itself, at a moment of its own, or that travel with devices. */
-static int msr_is_elsewhere(uint32_t index)
+/* An MSR that this CPU lacks can only be one that the state may do without (resume_cpu_check). */
+static int msr_is_listed(const struct resume_cpu *cpu, uint32_t index)
 {
-    return index == RESUME_MSR_EFER || index == RESUME_MSR_FS_BASE || index == RESUME_MSR_GS_BASE ||
-           index == RESUME_MSR_TSC || index == RESUME_MSR_APIC_BASE;
+    return resume_msr_way(index) == RESUME_MSR_BY_LIST &&
+           (index != RESUME_MSR_TSC_AUX || cpu->rdtscp);
 }
 
-static int fill_msrs(const struct resume_vcpu *vcpu, struct resume_handoff *handoff,
+static int fill_msrs(const struct resume_image_input *input, struct resume_handoff *handoff,
                      struct resume_diag *diag)
 {
+    const struct resume_vcpu *vcpu = input->vcpu;
+
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (msr_is_elsewhere(vcpu->msr[i].index) || (vcpu->msr[i].flags & RESUME_MSR_OPTIONAL) != 0)
+        if (!msr_is_listed(input->cpu, vcpu->msr[i].index))
             continue;
         if (handoff->msr_count == RESUME_HANDOFF_MSRS)
             return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
@@ -112,7 +115,7 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
     handoff->modes_cr0 =
         (vcpu->ctrl.cr0 & ~(CR0_WP | CR0_TS | CR0_EM | CR0_AM | CR0_CD | CR0_NW)) | CR0_PE | CR0_PG;
     handoff->modes_cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | (vcpu->ctrl.cr4 & CR4_LA57);
-    if (input->xsave) {
+    if (input->cpu->xsave) {
         handoff->flags |= RESUME_HANDOFF_XSETBV;
         handoff->modes_cr4 |= CR4_OSXSAVE;
         if ((handoff->xcr0 & XCR0_SSE) != 0)
@@ -238,8 +241,8 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
     struct resume_handoff handoff;
     int err;
 
-    if (input == NULL || input->vcpu == NULL || input->home == NULL || input->trampoline == NULL ||
-        image == NULL || image_length != RESUME_HOME_LENGTH ||
+    if (input == NULL || input->vcpu == NULL || input->home == NULL || input->cpu == NULL ||
+        input->trampoline == NULL || image == NULL || image_length != RESUME_HOME_LENGTH ||
         input->home->length != RESUME_HOME_LENGTH)
         return RESUME_EINVAL;
     memset(&handoff, 0, sizeof(handoff));
@@ -254,7 +257,7 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
 
     fill_guest(input->vcpu, &handoff);
     fill_interim(input, &handoff);
-    err = fill_msrs(input->vcpu, &handoff, diag);
+    err = fill_msrs(input, &handoff, diag);
     if (err == RESUME_OK)
         err = fill_xsave(input, &handoff, image, diag);
     if (err == RESUME_OK)

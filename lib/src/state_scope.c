@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#include "msr.h"
 #include "state_validate.h"
 
 #define AT(member) offsetof(struct resume_vcpu, member)
@@ -31,31 +32,6 @@ static const struct {
     {AT(run.exception_vector), RESUME_NO_EVENT, UINT64_MAX},
     {AT(run.interrupt_vector), RESUME_NO_EVENT, UINT64_MAX},
 };
-
-/* MSRs that are restored: from the list, from another field, or with the devices. */
-static bool restored(uint32_t index)
-{
-    switch (index) {
-    case RESUME_MSR_SYSENTER_CS:
-    case RESUME_MSR_SYSENTER_ESP:
-    case RESUME_MSR_SYSENTER_EIP:
-    case RESUME_MSR_PAT:
-    case RESUME_MSR_STAR:
-    case RESUME_MSR_LSTAR:
-    case RESUME_MSR_CSTAR:
-    case RESUME_MSR_FMASK:
-    case RESUME_MSR_KERNEL_GS_BASE:
-    case RESUME_MSR_TSC_AUX:
-    case RESUME_MSR_EFER:
-    case RESUME_MSR_FS_BASE:
-    case RESUME_MSR_GS_BASE:
-    case RESUME_MSR_TSC:
-    case RESUME_MSR_APIC_BASE:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static int check_fields(const struct check *check)
 {
@@ -108,7 +84,8 @@ int resume_vcpu_check_scope(const struct resume_vcpu *vcpu, uint32_t index,
                                  vcpu->segs.seg[RESUME_TR].selector, 8);
     }
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (!restored(vcpu->msr[i].index) && (vcpu->msr[i].flags & RESUME_MSR_OPTIONAL) == 0) {
+        if (resume_msr_way(vcpu->msr[i].index) == RESUME_MSR_NOT_RESTORED &&
+            (vcpu->msr[i].flags & RESUME_MSR_OPTIONAL) == 0) {
             return resume_check_fail_in(&check, RESUME_EUNSUPPORTED, RESUME_FORMAT_TAG_MSR, "index",
                                         AT(msr), vcpu->msr[i].index, RESUME_MSR_OPTIONAL);
         }

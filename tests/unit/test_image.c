@@ -25,6 +25,7 @@ static const struct resume_home home = {.va = LINUX_HOME_VA,
 struct fixture {
     struct resume_vcpu vcpu;
     struct resume_image_input input;
+    struct resume_cpu cpu;
     uint8_t *image;
 };
 
@@ -43,7 +44,9 @@ static int setup(void **context)
     f->input.home = &home;
     f->input.trampoline = resume_trampoline;
     f->input.trampoline_length = resume_trampoline_length;
-    f->input.xsave = 1;
+    f->cpu.xsave = 1;
+    f->cpu.rdtscp = 1;
+    f->input.cpu = &f->cpu;
     f->input.debug_port = 0x402;
     *context = f;
     return 0;
@@ -137,6 +140,22 @@ static void what_loads_elsewhere_is_not_in_the_msr_list(void **context)
     assert_int_equal(handoff(f)->msr_count, 10);
 }
 
+/* An importer may mark TSC_AUX optional; a CPU that has it gets it all the same. */
+static void tsc_aux_is_loaded_where_it_exists(void **context)
+{
+    struct fixture *f = *context;
+
+    f->vcpu.msr[9].flags = RESUME_MSR_OPTIONAL;
+    f->vcpu.msr[9].value = 7;
+    assert_int_equal(build(f, NULL), 0);
+    assert_int_equal(handoff(f)->msr_count, 10);
+    assert_int_equal(handoff(f)->msr[9].index, RESUME_MSR_TSC_AUX);
+    assert_int_equal(handoff(f)->msr[9].value, 7);
+    f->cpu.rdtscp = 0;
+    assert_int_equal(build(f, NULL), 0);
+    assert_int_equal(handoff(f)->msr_count, 9);
+}
+
 static void a_guest_without_xsave_gets_fxrstor(void **context)
 {
     struct fixture *f = *context;
@@ -146,7 +165,7 @@ static void a_guest_without_xsave_gets_fxrstor(void **context)
     assert_int_equal(build(f, NULL), 0);
     assert_int_equal(handoff(f)->flags & (RESUME_HANDOFF_XSETBV | RESUME_HANDOFF_XRSTOR),
                      RESUME_HANDOFF_XSETBV);
-    f->input.xsave = 0;
+    f->cpu.xsave = 0;
     assert_int_equal(build(f, NULL), 0);
     assert_int_equal(handoff(f)->flags & (RESUME_HANDOFF_XSETBV | RESUME_HANDOFF_XRSTOR), 0);
     assert_int_equal(handoff(f)->modes_cr4, 0x620);
@@ -235,7 +254,7 @@ static void bad_inputs_are_refused(void **context)
     f->input.trampoline_length = resume_trampoline_length;
 
     for (uint32_t i = f->vcpu.msr_count; i <= RESUME_HANDOFF_MSRS; i++)
-        f->vcpu.msr[f->vcpu.msr_count++] = (struct resume_msr){0x1000 + i, 0, 0};
+        f->vcpu.msr[f->vcpu.msr_count++] = (struct resume_msr){RESUME_MSR_PAT, 0, 0};
     assert_int_equal(build(f, &diag), RESUME_EUNSUPPORTED);
     assert_string_equal(diag.field, "msr_count");
     linux_vcpu_user(&f->vcpu);
@@ -300,6 +319,7 @@ int main(void)
         TEST(the_home_is_mapped_at_its_guest_address),
         TEST(the_guest_is_handed_over),
         TEST(what_loads_elsewhere_is_not_in_the_msr_list),
+        TEST(tsc_aux_is_loaded_where_it_exists),
         TEST(a_guest_without_xsave_gets_fxrstor),
         TEST(own_descriptors_are_right),
         TEST(the_landing_ends_the_home),
