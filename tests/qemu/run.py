@@ -22,7 +22,9 @@ from harness import Failure, Gdb, Machine, Patience, Settings, Skip, limit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-HOME_BYTES_MAX = 32  # of RAM, left different by the landing
+# Of RAM, left different by the landing: the longest one there is (docs/ARCHITECTURE.md, "What remains,
+# and why"). That they are the landing's and nothing else is what resumectl compares.
+HOME_BYTES_MAX = 64
 DF_FLAG = 0x400  # in the probe's RFLAGS only while all its patterns are loaded
 
 
