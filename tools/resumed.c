@@ -395,14 +395,9 @@ static int enter_guest(struct resumed *resumed, const struct resume_handoff *han
 int resumed_run_to_guest(struct resumed *resumed, const struct resume_handoff *handoff,
                          struct report_failure *failure)
 {
-    char description[512];
     int fd = resumed->gdb_fd;
     resumed->gdb_fd = -1;
     int result = gdb_open_fd(&resumed->gdb, fd, NAME, failure);
-    /* QEMU shows single registers only to those who have asked for their description. */
-    if (result == 0)
-        result = gdb_request(resumed->gdb, "qXfer:features:read:target.xml:0,100", description,
-                             sizeof(description), NULL, failure);
     if (result == 0)
         result = gdb_break_set(resumed->gdb, GDB_BREAK_SOFTWARE, handoff->leave_va, failure);
     if (result == 0)
