@@ -283,6 +283,8 @@ static void print_memory(const struct text *text, const struct view *view,
         if (map->have_rip)
             fprintf(text->out, "  next instruction at physical %llx\n", (ull)map->rip_pa);
     }
+    if (!map->have_pages)
+        return; /* nothing to see but the ranges again */
     fputc('\n', text->out);
     memory_map_print(map, text->out, text->colour, blocks);
 }
