@@ -83,6 +83,20 @@ static void resize(struct blob *blob, const void *arg)
     blob_put(blob, at + 12, 4, blob_get(blob, at + 12, 4) + put->value);
 }
 
+/* An XSAVE record of a prefix and @value components' worth of bytes, and no image. */
+static void empty_xsave(struct blob *blob, const void *arg)
+{
+    const struct golden_put *put = arg;
+    size_t at = blob_record(blob, 0x0106, 0);
+    size_t length = 16 + 16 * (size_t)put->value;
+
+    blob_remove(blob, at + 16 + length, blob->length - at - 16 - length);
+    blob_put(blob, at + 12, 4, length);
+    blob_put(blob, at + 16, 8, put->at);
+    blob_put(blob, at + 24, 4, put->value);
+    blob_put(blob, at + 28, 4, 0);
+}
+
 /* Append a record of 4 bytes: tag in the low half of the value, flags in the high half. */
 static void append(struct blob *blob, const void *arg)
 {
@@ -176,6 +190,7 @@ const struct golden_case golden_cases[] = {
     GOOD("two_vcpus", "two", NULL, NONE),
     GOOD("unknown_optional", "full", append, {0, 0, 0, 0, 0x7fff}),
     GOOD("later_minor", "full", later_minor, {0, 0, 0, 0, 0x7fff}),
+    GOOD("xsave_not_known", "full", empty_xsave, {0, 0, 0, 0, 0}),
 
     BAD("empty", "minimal", cut, RESUME_ETRUNC, "length", HEADER(0, 0, 0)),
     BAD("cut_in_magic", "minimal", cut, RESUME_ETRUNC, "length", HEADER(0, 0, 7)),
@@ -252,6 +267,7 @@ const struct golden_case golden_cases[] = {
     BAD("producer_not_valid", "minimal", set, RESUME_ERESERVED, "producer",
         PUT(0x0001, 96, 1, 'q')),
     BAD("type_control_character", "full", set, RESUME_ERESERVED, "type", PUT(0x0001, 33, 1, 27)),
+    BAD("type_first_character", "full", set, RESUME_ERESERVED, "type", PUT(0x0001, 32, 1, 127)),
     BAD("type_bytes_after_end", "full", set, RESUME_ERESERVED, "type", PUT(0x0001, 94, 1, 'q')),
     BAD("producer_not_terminated", "full", set, RESUME_ERESERVED, "producer",
         PUT(0x0001, 159, 1, 'q')),
@@ -300,6 +316,10 @@ const struct golden_case golden_cases[] = {
     BAD("xsave_prefix_cut", "full", resize, RESUME_ELENGTH, "length",
         PUT(0x0106, 0, 0, (uint64_t)-864)),
     BAD("xsave_not_valid", "full", set, RESUME_ERESERVED, "image length", PUT(0x0106, 16, 8, 0)),
+    BAD("xsave_valid_without_image", "full", empty_xsave, RESUME_ELENGTH, "image length",
+        {0, 1, 0, 0, 0}),
+    BAD("xsave_components_without_image", "full", empty_xsave, RESUME_ERESERVED, "image length",
+        {0, 0, 0, 0, 1}),
     BAD("xsave_components_17", "full", set, RESUME_ELENGTH, "components",
         PUT(0x0106, 24, 4, 17)),
     BAD("xsave_components_0", "full", set, RESUME_ELENGTH, "length", PUT(0x0106, 24, 4, 0)),

@@ -39,12 +39,12 @@ static int fill(void **state)
     return 0;
 }
 
-#define EXPECT(field, change)                                                                      \
+#define EXPECT(field, ...)                                                                         \
     do {                                                                                           \
         struct resume_vcpu *v = &good.vcpu;                                                        \
         (void)v;                                                                                   \
-        change;                                                                                    \
-        expect(#change, field);                                                                    \
+        __VA_ARGS__;                                                                               \
+        expect(#__VA_ARGS__, field);                                                               \
     } while (0)
 
 static void features(void **state)
@@ -109,6 +109,10 @@ static void msrs(void **state)
     EXPECT("index", good_state_add_msr(&good, 0x1c4, 0, 0));
     EXPECT(NULL, good_state_add_msr(&good, 0x1a0, RESUME_MSR_OPTIONAL, 1));
     EXPECT(NULL, v->msr[0].flags = 0);
+    EXPECT(
+        NULL, while (v->msr_count < RESUME_MSR_MAX) {
+            good_state_add_msr(&good, 0x1000 + v->msr_count, RESUME_MSR_OPTIONAL, 0);
+        });
     for (size_t i = 0; i < sizeof(restored) / sizeof(restored[0]); i++) {
         EXPECT(NULL, good_state_add_msr(&good, restored[i], 0, 1));
     }

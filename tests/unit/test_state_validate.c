@@ -26,12 +26,12 @@ struct rule {
 };
 
 /* What a case does to the state; `v` is the vCPU, `good` all of it. */
-#define CHANGE(name, statements)                                                                   \
+#define CHANGE(name, ...)                                                                          \
     static void name(struct good_state *good)                                                      \
     {                                                                                              \
         struct resume_vcpu *v = &good->vcpu;                                                       \
         (void)v;                                                                                   \
-        statements;                                                                                \
+        __VA_ARGS__;                                                                               \
     }
 #define RULE(name, err, field)                                                                     \
     {                                                                                              \
@@ -142,6 +142,7 @@ CHANGE(ds_is_system, (SEG(DS).selector = 0x2b, SEG(DS).access = 0xc0e3))
 CHANGE(ds_execute_only, (SEG(DS).selector = 0x33, SEG(DS).access = 0xc0f9))
 CHANGE(ds_base_above_4_gib, (SEG(DS).selector = 0x2b, SEG(DS).access = 0xc0f3,
                              SEG(DS).limit = 0xffffffff, SEG(DS).base = BIT(32)))
+CHANGE(fs_is_system, (SEG(FS).selector = 0x2b, SEG(FS).access = 0xc0e3))
 CHANGE(es_limit_without_g,
        (SEG(ES).selector = 0x2b, SEG(ES).access = 0x40f3, SEG(ES).limit = 0x100000))
 CHANGE(es_limit_with_g, (SEG(ES).selector = 0x2b, SEG(ES).access = 0xc0f3, SEG(ES).limit = 0x1000))
@@ -308,6 +309,7 @@ static const struct rule rules[] = {
     RULE(ds_is_system, RESUME_ECONSISTENT, "ds.access"),
     RULE(ds_execute_only, RESUME_ECONSISTENT, "ds.access"),
     RULE(ds_base_above_4_gib, RESUME_EREGISTER, "ds.base"),
+    RULE(fs_is_system, RESUME_ECONSISTENT, "fs.access"),
     RULE(es_limit_without_g, RESUME_EREGISTER, "es.limit"),
     RULE(es_limit_with_g, RESUME_EREGISTER, "es.limit"),
     RULE(fs_base_not_canonical, RESUME_ECANON, "fs.base"),
@@ -414,6 +416,33 @@ CHANGE(same_values_as_msrs, (good_state_add_msr(good, RESUME_MSR_EFER, 0, 0xd01)
 CHANGE(debug_addresses_of_any_form, v->debug.dr[0] = NOT_CANONICAL)
 CHANGE(every_mxcsr_bit, good_state_put_area(good, 24, 4, 0xffff))
 CHANGE(every_pat_type, *good_state_msr(good, RESUME_MSR_PAT) = 0x0001040506070006)
+CHANGE(xcr0_not_valid, (v->ctrl.cr4 &= ~BIT(18), v->ctrl.valid &= ~RESUME_CTRL_XCR0,
+                        v->ctrl.xcr0 = 4, good_state_put_area(good, 512, 8, 3)))
+CHANGE(cet_with_wp, v->ctrl.cr4 |= BIT(23))
+CHANGE(no_wp_without_cet, v->ctrl.cr0 &= ~BIT(16))
+CHANGE(
+    most_msrs, while (v->msr_count < RESUME_MSR_MAX) {
+        good_state_add_msr(good, 0x1000 + v->msr_count, 0, 0);
+    })
+CHANGE(longest_image, v->xsave.length = RESUME_XSAVE_MAX)
+CHANGE(
+    most_components, for (uint32_t i = 1; i < RESUME_XCOMP_MAX; i++) {
+        v->xsave.length = RESUME_XSAVE_MAX;
+        v->xsave.comp[i] = (struct resume_xcomp){20 + i, 1024 * i, 8};
+        v->xsave.comp_count = i + 1;
+    })
+CHANGE(null_es_with_any_base, SEG(ES).base = NOT_CANONICAL)
+CHANGE(ds_read_only, (SEG(DS).selector = 0x2b, SEG(DS).access = 0x40f1, SEG(DS).limit = 0xfffff))
+CHANGE(ds_readable_code,
+       (SEG(DS).selector = 0x2b, SEG(DS).access = 0x40fb, SEG(DS).base = 0xffffffff))
+CHANGE(conforming_code_of_this_level, SEG(CS).access = 0xa0ff)
+CHANGE(longest_tables, (SEG(GDTR).limit = 0xffff, SEG(IDTR).limit = 0xffff))
+CHANGE(highest_fmask, *good_state_msr(good, RESUME_MSR_FMASK) = 0xffffffff)
+CHANGE(component_62, (v->xsave.length = 840,
+                      v->xsave.comp[v->xsave.comp_count++] = (struct resume_xcomp){62, 832, 8}))
+CHANGE(components_in_any_order,
+       (v->xsave.length = 840, v->xsave.comp[1] = v->xsave.comp[0],
+        v->xsave.comp[0] = (struct resume_xcomp){9, 832, 8}, v->xsave.comp_count = 2))
 
 static const struct rule legal[] = {
     RULE(as_it_is, RESUME_OK, NULL),
@@ -442,7 +471,36 @@ static const struct rule legal[] = {
     RULE(debug_addresses_of_any_form, RESUME_OK, NULL),
     RULE(every_mxcsr_bit, RESUME_OK, NULL),
     RULE(every_pat_type, RESUME_OK, NULL),
+    RULE(xcr0_not_valid, RESUME_OK, NULL),
+    RULE(cet_with_wp, RESUME_OK, NULL),
+    RULE(no_wp_without_cet, RESUME_OK, NULL),
+    RULE(most_msrs, RESUME_OK, NULL),
+    RULE(longest_image, RESUME_OK, NULL),
+    RULE(most_components, RESUME_OK, NULL),
+    RULE(null_es_with_any_base, RESUME_OK, NULL),
+    RULE(ds_read_only, RESUME_OK, NULL),
+    RULE(ds_readable_code, RESUME_OK, NULL),
+    RULE(conforming_code_of_this_level, RESUME_OK, NULL),
+    RULE(longest_tables, RESUME_OK, NULL),
+    RULE(highest_fmask, RESUME_OK, NULL),
+    RULE(component_62, RESUME_OK, NULL),
+    RULE(components_in_any_order, RESUME_OK, NULL),
 };
+
+/* The record that is named is the one that the field belongs to: MSRs are in capitals. */
+static void check_record(const struct rule *rule, const struct resume_diag *diag)
+{
+    const struct resume_field *field = resume_field_find(rule->field);
+    const char *record = field != NULL                                    ? field->record
+                         : strcmp(rule->field, "vcpu") == 0               ? "arguments"
+                         : strcmp(rule->field, "index") == 0              ? "MSR"
+                         : rule->field[0] >= 'A' && rule->field[0] <= 'Z' ? "MSR"
+                                                                          : "XSAVE";
+
+    if (strncmp(diag->where, record, strlen(record)) != 0) {
+        fail_msg("%s: blames %s instead of %s", rule->name, diag->where, record);
+    }
+}
 
 static void run(const struct rule *rule)
 {
@@ -470,6 +528,7 @@ static void run(const struct rule *rule)
     if (strcmp(diag.field, rule->field) != 0) {
         fail_msg("%s: names %s instead of %s", rule->name, diag.field, rule->field);
     }
+    check_record(rule, &diag);
 }
 
 static void every_rule(void **state)
@@ -515,7 +574,17 @@ static void every_required_field(void **state)
 
 static void no_vcpu(void **state)
 {
+    static struct good_state good;
+
     (void)state;
+    /* A count beyond the list does not lead beyond it. */
+    good_state_fill(&good);
+    good.vcpu.msr_count = RESUME_MSR_MAX + 1;
+    assert_null(resume_vcpu_msr(&good.vcpu, 0x1234));
+    memset(good.vcpu.msr, 0xff, sizeof(good.vcpu.msr));
+    good.vcpu.xsave.length = 0x1234;
+    good.vcpu.msr_count = UINT32_MAX;
+    assert_null(resume_vcpu_msr(&good.vcpu, 0x1234));
     assert_int_equal(resume_vcpu_validate(NULL, 0, NULL), RESUME_EINVAL);
 }
 

@@ -93,7 +93,7 @@ static void largest_records_come_back(void **state)
     size_t size;
 
     (void)state;
-    memset(machine.type, 'm', RESUME_NAME_MAX - 1);
+    memset(machine.type, '~', RESUME_NAME_MAX - 1);
     machine.range_count = RESUME_RANGE_MAX;
     for (uint32_t i = 0; i < RESUME_RANGE_MAX; i++) {
         machine.range[i] = (struct resume_range){UINT64_C(0x10000) * i, 0x10000};
@@ -118,7 +118,7 @@ static void largest_records_come_back(void **state)
     assert_memory_equal(vcpu_again.xsave.comp, vcpu.xsave.comp, sizeof(vcpu.xsave.comp));
 }
 
-/* 576 + 5 bytes of image: the record is padded. */
+/* 576 + 5 bytes of image: the record is padded. And the shortest. */
 static void odd_image_length(void **state)
 {
     static struct blob blob;
@@ -126,6 +126,9 @@ static void odd_image_length(void **state)
 
     (void)state;
     vcpu.xsave.length = 581;
+    blob_build(&blob, &good.machine, &vcpu, 1, NULL, NULL);
+    assert_writes(&good.machine, &vcpu, 1, &blob);
+    vcpu.xsave.length = RESUME_XSAVE_MIN;
     blob_build(&blob, &good.machine, &vcpu, 1, NULL, NULL);
     assert_writes(&good.machine, &vcpu, 1, &blob);
 }
@@ -203,6 +206,7 @@ static void what_could_not_be_read_back_is_refused(void **state)
     REFUSES_MACHINE(RESUME_ECONSISTENT, machine.range[1].length = 0);
     REFUSES_MACHINE(RESUME_EINVAL, memset(machine.type, 'x', RESUME_NAME_MAX));
     REFUSES_MACHINE(RESUME_EINVAL, machine.producer[0] = '\n');
+    REFUSES_MACHINE(RESUME_EINVAL, machine.type[0] = 127);
     REFUSES_MACHINE(RESUME_EINVAL, machine.producer[63] = 'x');
 }
 
