@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/qemu"))
 from guests import guest_of  # noqa: E402
-from harness import Failure, Machine, Qmp, Settings, limit  # noqa: E402
+from harness import Failure, Machine, Patience, Qmp, Settings, limit  # noqa: E402
 
 SPLICE_RATIO_WANTED = 0.8
 MEMORY_WANTED = 32 << 20
@@ -192,6 +192,7 @@ def main():
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/bench"))
     parser.add_argument("--only", choices=("splice", "trampoline"), default=None)
     arguments = parser.parse_args()
+    Patience.factor = 3  # counting instructions makes QEMU slow
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
     Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
     Settings.guest = arguments.guest

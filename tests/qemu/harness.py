@@ -279,6 +279,7 @@ class Machine:
         self.gdb_path = os.path.join(self.sockets, "gdb")
         self.console = Console(os.path.join(self.sockets, "console"), self.path("console.log"))
         self.process = None
+        self.registers = None  # `info registers` at the last stop, if there was one
         self.number = 0
         self._notes = open(self.path("commands.log"), "w", encoding="utf-8")
         self._make_files()

@@ -8,6 +8,7 @@ import configparser
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import subprocess
@@ -44,6 +45,7 @@ def random_instant(machine, guest, rng):
             halted = "HLT=1" in registers
             user = "CPL=3" in registers
             if moment == ("idle" if halted else "user" if user else "kernel"):
+                machine.registers = registers
                 return f"after {delay:.3f} s, {moment}, at the {tries}. look"
             qmp("cont")
             time.sleep(rng.uniform(0, 0.02))  # the next instant to be looked at
@@ -58,6 +60,44 @@ def finish(machine, guest, resumed_at, seconds):
     problems = guest.check(resumed_at)
     if problems:
         raise Failure("; ".join(problems[:5]))
+
+
+def check_inspect(machine, snapshot):
+    """What resumectl inspect reads out of a snapshot, against what QEMU's monitor printed at the
+    same stop (when the case made one)."""
+    code, text, errors = machine.tool("inspect", snapshot)
+    if code != 0 or "RIP" not in text:
+        raise Failure(f"resumectl inspect: exit status {code}: {errors.strip()[-300:]}")
+    code, text, errors = machine.tool("inspect", "--json", "--registers", snapshot)
+    if code != 0:
+        raise Failure(f"resumectl inspect --json: exit status {code}: {errors.strip()[-300:]}")
+    vcpu = json.loads(text)["vcpus"][0]
+    if not machine.registers:
+        return
+    number = lambda value: int(value["value"] if isinstance(value, dict) else value, 0)
+    found = {name: number(value) for name, value in vcpu["registers"].items()}
+    found.update({name: number(value) for name, value in vcpu["control"].items()
+                  if name in ("cr0", "cr2", "cr3", "cr4", "efer")})
+    found.update({name: number(value) for name, value in vcpu["debug"].items()
+                  if name in ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")})
+    found.update({name + ".base": number(value["base"])
+                  for name, value in vcpu["segments"].items()})
+    # A 32-bit code segment is printed with 32-bit names and widths: compare what is printed.
+    printed = {}
+    for name, value in re.findall(r"\b(R[0-9A-Z]+|E[A-DIS][XIP]|EBP|EFL|CR\d|DR\d|EFER)\s*="
+                                  r"([0-9a-f]{8,16})\b", machine.registers):
+        name = name.lower()
+        name = "r" + name[1:] if re.fullmatch("e[a-dis][xip]|ebp|efl", name) else name
+        printed["rflags" if name == "rfl" else name] = value
+    for name, base in re.findall(r"^([C-GS]S) *=[0-9a-f]{4} ([0-9a-f]{8,16}) ",
+                                 machine.registers, re.M):
+        printed[name.lower() + ".base"] = base
+    wrong = [f"{name}: inspect {found.get(name, -1):#x}, monitor {value}"
+             for name, value in printed.items()
+             if found.get(name, -1) % 16 ** len(value) != int(value, 16)]
+    if wrong or len(printed) < 24:
+        raise Failure(f"inspect and monitor disagree ({len(printed)} compared): "
+                      + "; ".join(wrong[:4]))
 
 
 def check_ledger(path):
@@ -84,6 +124,7 @@ def method_resume(machine, guest, rng):
     for turn in range(1, case.getint("count") + 1):
         said.append(random_instant(machine, guest, rng))
         snapshot = machine.snapshot(f"snapshot-{turn}")
+        check_inspect(machine, snapshot)
         before = machine.console.position()
         machine.resume(snapshot, verify=case.getboolean("verify"))
         finish(machine, guest, before, 240)
