@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -124,10 +125,28 @@ static int look(struct doorbell *bell, const struct process *vm, const char *wan
     return 0;
 }
 
-int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, int timeout_ms,
-                  const char *what, struct report_failure *failure)
+/* Waits until one of the two can be read. 1 = the console, 2 = the other, 0 = too late. */
+static int wait_readable(const struct doorbell *bell, int also_fd, deadline_t deadline)
 {
-    deadline_t deadline = deadline_in(timeout_ms);
+    struct pollfd entries[2] = {{.fd = bell->fd, .events = POLLIN},
+                                {.fd = also_fd, .events = POLLIN}};
+    for (;;) {
+        uint64_t now = deadline_now();
+        uint64_t left = now < deadline ? (deadline - now + 999999) / 1000000 : 0;
+        int count = poll(entries, 2, left > INT_MAX ? INT_MAX : (int)left);
+        if (count < 0 && errno != EINTR)
+            return -errno;
+        if (count > 0)
+            return entries[0].revents != 0 ? 1 : 2;
+        if (count == 0 && left == 0)
+            return 0;
+    }
+}
+
+int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, const char *what,
+                  uint64_t since, int timeout_ms, int also_fd, struct report_failure *failure)
+{
+    deadline_t deadline = since + (uint64_t)timeout_ms * UINT64_C(1000000);
     for (;;) {
         int result = look(bell, vm, wanted, what, failure);
         if (result != 0)
@@ -135,9 +154,11 @@ int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted,
         if (bell->eof)
             return ended(bell, vm, what, failure);
         /* The console closes when the VM ends, so this sees both. */
-        int ready = deadline_poll(deadline, bell->fd, POLLIN);
+        int ready = wait_readable(bell, also_fd, deadline);
         if (ready < 0)
             return report_fail_errno(failure, -ready, what, vm->name);
+        if (ready == 2)
+            return 1;
         if (ready == 0)
             return report_fail(
                 failure, EXIT_CODE_TIMEOUT, what, vm->name, "allow more time with --timeout",

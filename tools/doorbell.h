@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "process.h"
 #include "report.h"
@@ -40,12 +41,14 @@ void doorbell_close(struct doorbell *bell);
 
 /*
  * doorbell_wait - wait for the line "libresume: @wanted".
- * @vm: the machine it comes from. @timeout_ms: limit; @what: what is being done, for messages
- * ("park the target").
- * Failures: EXIT_CODE_REFUSED (a "refused" line), EXIT_CODE_ENVIRONMENT (a "fault" line, the VM
- * ended, the console went away), EXIT_CODE_TIMEOUT (with the last line that came).
+ * @vm: the machine it comes from. @what: what is being done, for messages ("park the target").
+ * @timeout_ms: limit, counted from @since (deadline_now() at some moment).
+ * @also_fd: returns 1 as soon as this descriptor can be read; -1 = none.
+ * Returns 0 when the line came, 1 see @also_fd, or a failure: EXIT_CODE_REFUSED (a "refused" line),
+ * EXIT_CODE_ENVIRONMENT (a "fault" line, the VM ended, the console went away), EXIT_CODE_TIMEOUT
+ * (with the last line that came).
  */
-int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, int timeout_ms,
-                  const char *what, struct report_failure *failure);
+int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, const char *what,
+                  uint64_t since, int timeout_ms, int also_fd, struct report_failure *failure);
 
 #endif

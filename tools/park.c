@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "deadline.h"
 #include "doorbell.h"
 #include "facts.h"
 #include "process.h"
@@ -212,8 +213,8 @@ static int run(struct park *park, struct splice_parked *out, struct report_failu
     progress_step_begin(options->progress, "park the target");
     int result = start(park, failure);
     if (result == 0)
-        result = doorbell_wait(&park->bell, &park->process, "parked", options->timeout_ms,
-                               "park the target", failure);
+        result = doorbell_wait(&park->bell, &park->process, "parked", "park the target",
+                               deadline_now(), options->timeout_ms, -1, failure);
     /* On another machine resume.efi refuses first; the monitor tells better what differs. */
     struct report_failure better = {0};
     if (result == -EXIT_CODE_REFUSED && compare_machine(park, &better) == -EXIT_CODE_REFUSED)

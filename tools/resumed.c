@@ -141,8 +141,13 @@ static int explain(struct resumed *resumed, const char *what, int result,
     int code;
     struct report_failure ignored = {0};
     if (result == -EXIT_CODE_ENVIRONMENT && resumed->process.pid != 0 &&
-        process_wait(&resumed->process, GONE_MS, &code, &ignored) == 0)
-        return process_fail(&resumed->process, what, failure);
+        process_wait(&resumed->process, GONE_MS, &code, &ignored) == 0) {
+        result = process_fail(&resumed->process, what, failure);
+        /* What it prints is not ours to show: it has the user's terminal. */
+        if (failure->advice[0] == '\0')
+            snprintf(failure->advice, sizeof(failure->advice), "%s",
+                     "see what it printed above; the snapshot is as it was");
+    }
     return result;
 }
 
@@ -301,6 +306,28 @@ static int locate_hang(struct resumed *resumed, const struct resume_handoff *han
                        resumed_stage_name(stage), resumed->timeout_ms / 1000);
 }
 
+/* A fault that the trampoline cannot even report resets the machine: then the firmware would boot
+ * whatever the drives hold. */
+static int check_reset(struct resumed *resumed, const struct resume_handoff *handoff,
+                       struct report_failure *failure)
+{
+    json_t *event = NULL;
+    uint32_t stage = RESUME_STAGE_NONE;
+    struct report_failure ignored = {0};
+    int result = qmp_poll_event(resumed->qmp, "RESET", 0, &event, failure);
+    if (result < 0)
+        return explain(resumed, "restore the CPU", result, failure);
+    if (event == NULL)
+        return 0;
+    json_decref(event);
+    (void)read_word(resumed, handoff->home_pa + offsetof(struct resume_handoff, stage), &stage,
+                    &ignored);
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "restore the CPU", NAME,
+                       "the snapshot is as it was; report a defect",
+                       "the machine was reset in the trampoline's stage %" PRIu32 " (%s)", stage,
+                       resumed_stage_name(stage));
+}
+
 /*
  * Without a debug console of ours: the landing's first act is to refill the home, handoff first.
  * Nothing announces that, so it is looked at.
@@ -326,18 +353,25 @@ static int wait_refill(struct resumed *resumed, const struct resume_handoff *han
         json_decref(event);
         if (result < 0)
             return explain(resumed, "restore the CPU", result, failure);
+        result = check_reset(resumed, handoff, failure);
+        if (result < 0)
+            return result;
     }
 }
 
 static int wait_landing(struct resumed *resumed, const struct resume_handoff *handoff,
                         struct report_failure *failure)
 {
+    uint64_t since = deadline_now();
     int result;
-    if (resumed->bell.fd >= 0)
-        result = doorbell_wait(&resumed->bell, &resumed->process, "landing", resumed->timeout_ms,
-                               "restore the CPU", failure);
-    else
-        result = wait_refill(resumed, handoff, failure);
+    if (resumed->bell.fd < 0)
+        return wait_refill(resumed, handoff, failure);
+    do {
+        result = doorbell_wait(&resumed->bell, &resumed->process, "landing", "restore the CPU",
+                               since, resumed->timeout_ms, qmp_fd(resumed->qmp), failure);
+        if (result == 1)
+            result = check_reset(resumed, handoff, failure) < 0 ? -EXIT_CODE_ENVIRONMENT : 1;
+    } while (result == 1);
     return locate_hang(resumed, handoff, result, failure);
 }
 
