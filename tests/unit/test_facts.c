@@ -75,6 +75,9 @@ static void unreadable_maps_are_refused(void **context)
         {"", "no flat view"},
         {"unknown command: 'info mtree'\r\n", "no flat view"},
         {"FlatView #0\n AS \"I/O\", root: io\n Root memory region: io\n" RANGE, "no flat view"},
+        {"FlatView #0\n AS \"memory\", root: system\n"
+         "FlatView #1\n AS \"I/O\", root: io\n Root memory region: io\n" RANGE,
+         "no flat view"},
         {HEAD, "no RAM"},
         {HEAD "  0000000000000000-0000000000000fff (prio 0, i/o): a\n", "no RAM"},
         {HEAD "  No rendered FlatView\n", "cannot be read"},

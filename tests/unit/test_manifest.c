@@ -205,6 +205,8 @@ static void damaged_manifests_are_refused(void **state)
          "\"0xbf000\",\n        \"length\": \"0x20000\"", "is not in ascending order"},
         {"\"pc.rom\"", "17", "\"block\" is missing"},
         {"\"plan.rsm\"", "\"../plan.rsm\"", "\"name\" is no plain file name"},
+        {"\"plan.rsm\"", "\".plan\"", "\"name\" is no plain file name"},
+        {"\"0xc0000\"", "\"0x0\"", "has an empty range"},
         {"\"plan.rsm\"", "\"stream\"", "\"files\" has a name twice"},
         {"\"plan.rsm\"", "\"plan\"", "\"plan.rsm\" is not among its files"},
         {HASH_ABC, "99aa", "\"xxh3_128\" is not 32"},

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "qemu_command.h"
+#include "qemu_options.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ARGUMENT_MAX 64
@@ -120,9 +121,9 @@ static const struct {
     {"q|-nodefaults|-debugcon|file:x", "q" PARKED,
      "q|-nodefaults|-debugcon|file:x" MONITOR DEBUG INCOMING},
     /* flash: commas in names, the short option, a path inside dotted keys */
-    {"q|-nodefaults|-drive|file=/a,,b/CODE.fd,if=pflash,readonly|-pflash|/c,d",
-     "q|-drive|file=/f/0,if=pflash,readonly|-pflash|/f/1" PARKED,
-     "q|-nodefaults|-drive|file=/a,,b/CODE.fd,if=pflash,readonly|-pflash|/c,d" MONITOR DEBUG
+    {"q|-nodefaults|-drive|file=/a,,b/CODE.fd,if=pflash,readonly,id=x,,y|-pflash|/c,d",
+     "q|-drive|file=/f/0,if=pflash,readonly,id=x,,y|-pflash|/f/1" PARKED,
+     "q|-nodefaults|-drive|file=/a,,b/CODE.fd,if=pflash,readonly,id=x,,y|-pflash|/c,d" MONITOR DEBUG
          INCOMING},
     {"q|-nodefaults|-drive|if=pflash,driver=raw,file.driver=file,file.filename=V",
      "q|-drive|if=pflash,driver=raw,file.driver=file,file.filename=/f/0" PARKED,
@@ -290,6 +291,105 @@ static void facts_are_read(void **context)
     qemu_command_free(command);
 }
 
+/*
+ * What QEMU itself says of its options: 7.2 was asked with `qemu-system-x86_64 -version -OPTION`,
+ * which complains when an argument is missing; the last lines are those that came until 10.
+ */
+static void arguments_are_taken_where_qemu_takes_them(void **context)
+{
+    (void)context;
+    static const char *const with[] = {
+        "machine",    "M",
+        "cpu",        "accel",
+        "smp",        "set",
+        "global",     "boot",
+        "m",          "mem-path",
+        "k",          "audio",
+        "audiodev",   "device",
+        "name",       "uuid",
+        "fda",        "fdb",
+        "hda",        "hdb",
+        "hdc",        "hdd",
+        "cdrom",      "blockdev",
+        "drive",      "mtdblock",
+        "sd",         "fsdev",
+        "virtfs",     "iscsi",
+        "usbdevice",  "display",
+        "spice",      "rotate",
+        "vga",        "g",
+        "vnc",        "acpitable",
+        "smbios",     "netdev",
+        "nic",        "net",
+        "chardev",    "tpmdev",
+        "bios",       "pflash",
+        "kernel",     "append",
+        "initrd",     "dtb",
+        "compat",     "fw_cfg",
+        "serial",     "parallel",
+        "monitor",    "qmp",
+        "qmp-pretty", "mon",
+        "debugcon",   "pidfile",
+        "overcommit", "gdb",
+        "d",          "D",
+        "dfilter",    "seed",
+        "L",          "xen-domid",
+        "action",     "loadvm",
+        "option-rom", "rtc",
+        "icount",     "watchdog-action",
+        "echr",       "incoming",
+        "chroot",     "runas",
+        "prom-env",   "semihosting-config",
+        "sandbox",    "readconfig",
+        "trace",      "plugin",
+        "qtest",      "qtest-log",
+        "msg",        "dump-vmstate",
+        "object",     "numa",
+        "add-fd",     "shim",
+        "run-with",
+    };
+    static const char *const without[] = {
+        "h",
+        "help",
+        "version",
+        "mem-prealloc",
+        "audio-help",
+        "snapshot",
+        "usb",
+        "nographic",
+        "portrait",
+        "full-screen",
+        "win2k-hack",
+        "no-fd-bootchk",
+        "no-acpi",
+        "no-hpet",
+        "singlestep",
+        "preconfig",
+        "S",
+        "s",
+        "enable-kvm",
+        "xen-attach",
+        "xen-domid-restrict",
+        "no-reboot",
+        "no-shutdown",
+        "daemonize",
+        "only-migratable",
+        "nodefaults",
+        "semihosting",
+        "old-param",
+        "no-user-config",
+        "async-teardown",
+        "enable-sync-profile",
+        "perfmap",
+        "jitdump",
+    };
+    for (size_t i = 0; i < COUNT(with) + COUNT(without); i++) {
+        const char *name = i < COUNT(with) ? with[i] : without[i - COUNT(with)];
+        const struct qemu_option *option = qemu_option_find(name);
+        if (option == NULL || option->has_argument != (i < COUNT(with)))
+            fail_msg("-%s is wrong or missing", name);
+    }
+}
+
 static void unfit_lines_are_refused(void **context)
 {
     (void)context;
@@ -407,6 +507,7 @@ int main(void)
         cmocka_unit_test(parts_can_be_left_out_or_added),
         cmocka_unit_test(formats_for_a_shell),
         cmocka_unit_test(facts_are_read),
+        cmocka_unit_test(arguments_are_taken_where_qemu_takes_them),
         cmocka_unit_test(unfit_lines_are_refused),
         cmocka_unit_test(flash_images_are_copied),
     };
