@@ -61,6 +61,17 @@ static void opens(void **state)
     assert_string_equal(diag.where, "untouched");
 }
 
+static void shortest_image(void **state)
+{
+    struct blob shortest;
+    struct resume_vcpu vcpu = good.vcpu;
+
+    (void)state;
+    vcpu.xsave.length = 576;
+    blob_build(&shortest, &good.machine, &vcpu, 1, NULL, NULL);
+    assert_int_equal(read_all(shortest.data, shortest.length, NULL), RESUME_OK);
+}
+
 static void opens_at_any_alignment(void **state)
 {
     static uint8_t bytes[BLOB_MAX + 8];
@@ -345,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens),
+        cmocka_unit_test(shortest_image),
         cmocka_unit_test(opens_at_any_alignment),
         cmocka_unit_test(every_truncation_is_named),
         cmocka_unit_test(every_resealed_truncation_is_named),
