@@ -15,9 +15,6 @@ foreach(target IN ITEMS resume_trampoline resume_trampoline_firmware)
         "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/trampoline>;$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 endforeach()
 
-# As for resume_firmware: in a build with sanitizers too, this is what firmware would get.
-target_compile_options(resume_trampoline_firmware PRIVATE -fno-sanitize=all)
-
 install(TARGETS resume resume_firmware resume_trampoline resume_trampoline_firmware
     EXPORT resumeTargets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

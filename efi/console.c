@@ -8,13 +8,18 @@
 #define DEBUG_PORT 0x402
 #define DEBUG_PORT_ANSWER 0xe9
 
-static EFI_SYSTEM_TABLE *system_table;
+static SIMPLE_TEXT_OUTPUT_INTERFACE *output; /* NULL: none, or not any more */
 static uint16_t debug_port;
 
 void console_init(EFI_SYSTEM_TABLE *system)
 {
-    system_table = system;
+    output = system->ConOut;
     debug_port = io_read8(DEBUG_PORT) == DEBUG_PORT_ANSWER ? DEBUG_PORT : 0;
+}
+
+void console_leave_firmware(void)
+{
+    output = NULL;
 }
 
 uint16_t console_debug_port(void)
@@ -29,8 +34,8 @@ static void put_char(char c)
     if (debug_port != 0) {
         io_write8(debug_port, (uint8_t)c);
     }
-    if (system_table->ConOut != NULL) {
-        system_table->ConOut->OutputString(system_table->ConOut, c == '\n' ? text : text + 1);
+    if (output != NULL) {
+        output->OutputString(output, c == '\n' ? text : text + 1);
     }
 }
 

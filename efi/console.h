@@ -12,6 +12,9 @@
 /* Looks for a debug console at port 0x402 (it answers 0xE9); @system is borrowed for good. */
 void console_init(EFI_SYSTEM_TABLE *system);
 
+/* From here on only the debug console: the firmware's console may not be called any more. */
+void console_leave_firmware(void);
+
 /* The debug console's port, 0 when there is none. */
 uint16_t console_debug_port(void);
 

@@ -31,6 +31,7 @@ struct loader {
     struct resume_cpu cpu;
     struct memory_map map;
     uint64_t staging_pa;
+    int home_reserved;
 };
 
 /* About 3 KiB: too much for a stack that the firmware's drivers share. */
@@ -135,7 +136,8 @@ static EFI_STATUS prepare(struct loader *loader)
     EFI_STATUS status;
     int err = RESUME_ECONFLICT;
 
-    memory_reserve(loader->system, loader->plan.home.pa, loader->plan.home.length);
+    loader->home_reserved =
+        memory_reserve(loader->system, loader->plan.home.pa, loader->plan.home.length);
     /* A staging area that collides with the home is kept until another is found. */
     while (err == RESUME_ECONFLICT && rejected_count < STAGING_TRIES) {
         status = memory_allocate(loader->system, RESUME_STAGING_LENGTH, &loader->staging_pa);
@@ -200,6 +202,9 @@ static void clean_up(struct loader *loader)
     if (loader->staging_pa != 0) {
         memory_free(loader->system, loader->staging_pa, RESUME_STAGING_LENGTH);
     }
+    if (loader->home_reserved) {
+        memory_free(loader->system, loader->plan.home.pa, loader->plan.home.length);
+    }
     memset(&vcpu, 0, sizeof(vcpu));
     source_free(loader->system, &loader->plan_input);
     source_free(loader->system, &loader->state_input);
@@ -259,6 +264,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
         source_free(system, &loader.plan_input);
         source_free(system, &loader.state_input);
         status = leave(&loader);
+        /* The firmware is half gone: of its services only those for memory may be used now. */
+        console_leave_firmware();
         console_line("refused: firmware: boot services do not end (status %x)", (uint64_t)status);
     }
     clean_up(&loader);

@@ -91,12 +91,13 @@ int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length
     return 1;
 }
 
-void memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length)
+int memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length)
 {
     EFI_PHYSICAL_ADDRESS address = pa;
 
-    (void)system->BootServices->AllocatePages(AllocateAddress, EfiLoaderData,
-                                              (UINTN)(length / PAGE_SIZE), &address);
+    return system->BootServices->AllocatePages(AllocateAddress, EfiLoaderData,
+                                               (UINTN)(length / PAGE_SIZE),
+                                               &address) == EFI_SUCCESS;
 }
 
 EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa)

@@ -34,8 +34,9 @@ int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length
 /*
  * memory_reserve - try to own [pa, pa + length), so that no later allocation lands there. That it is
  * in use already is no error: it is written only after boot services have ended.
+ * Returns 1 when it is owned now, and to be given back with memory_free if the loader gives up.
  */
-void memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
+int memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
 
 /* memory_allocate - executable pages, 4 KiB aligned, zeroed; freed with memory_free. */
 EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa);

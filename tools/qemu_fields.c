@@ -14,7 +14,7 @@ static const struct {
     {"cpu_common/halted", FIELD_IRRELEVANT,
      "a halted vCPU goes on after its HLT, as after a spurious wake-up"},
     {"cpu_common/interrupt_request", FIELD_DERIVED,
-     "raised again from the interrupt controllers' state when the trampoline writes CR8"},
+     "the interrupt lines: the splice takes them from the source, with the controllers"},
     {"cpu_common/*", FIELD_MUST_EQUAL, "a pending exception or a crashed guest is not restored"},
 
     /* What the trampoline loads. */

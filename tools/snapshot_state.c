@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <resume/segments.h>
+
 #include "qemu_cpu.h"
 #include "ram.h"
 #include "splice.h"
@@ -178,7 +180,14 @@ static int find_home(struct work *work, struct resume_home *out, struct report_f
     };
     struct resume_home_search search = {0};
     struct resume_diag diag = {0};
-    int error = resume_home_find(&paging, RESUME_HOME_LENGTH, out, &search, &diag);
+    int error = resume_segments_check(work->vcpu, 0, &paging, &diag);
+    if (error == RESUME_ECONSISTENT || error == RESUME_EUNSUPPORTED)
+        return report_fail_diag(failure, error, &diag, "check the segment registers", work->path,
+                                "take the snapshot at another moment: the guest has changed a "
+                                "descriptor since it loaded it, and no instruction can load what "
+                                "the register holds");
+    if (error == 0)
+        error = resume_home_find(&paging, RESUME_HOME_LENGTH, out, &search, &diag);
     if (error == RESUME_ENOHOME)
         return report_fail(failure, EXIT_CODE_REFUSED, FIND_HOME, "guest memory",
                            "the guest's kernel needs executable padding: stock Linux has it",

@@ -48,14 +48,10 @@ int main(void)
     CONSTANT(RESUME_GS);
     CONSTANT(RESUME_LDTR);
     CONSTANT(RESUME_TR);
-    CONSTANT(RESUME_RAX);
-    CONSTANT(RESUME_RCX);
     CONSTANT(RESUME_RDX);
     CONSTANT(RESUME_RBX);
-    CONSTANT(RESUME_RSP);
     CONSTANT(RESUME_RBP);
     CONSTANT(RESUME_RSI);
-    CONSTANT(RESUME_RDI);
     CONSTANT(RESUME_R8);
     CONSTANT(RESUME_R9);
     CONSTANT(RESUME_R10);
@@ -65,9 +61,6 @@ int main(void)
     CONSTANT(RESUME_R14);
     CONSTANT(RESUME_R15);
 
-    printf("%%define HANDOFF_GDTR_LIMIT %llu\n",
-           (unsigned long long)(offsetof(struct resume_handoff, gdtr) +
-                                offsetof(struct resume_table_register, limit)));
     printf("%%define TABLE_REGISTER_OPERAND %llu\n",
            (unsigned long long)offsetof(struct resume_table_register, limit));
     printf("%%define TABLE_REGISTER_BASE %llu\n",
@@ -107,7 +100,6 @@ int main(void)
     HANDOFF(bare_cr3);
     HANDOFF(own_gdtr);
     HANDOFF(own_idtr);
-    HANDOFF(copy_gdtr);
     HANDOFF(fault);
     HANDOFF(msr_count);
     HANDOFF(msr);

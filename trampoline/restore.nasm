@@ -113,6 +113,7 @@ restore:
     mov cr0, rax
 
     stage RESUME_STAGE_FPU
+    fninit                              ; no trace of the firmware where the image has no component
     lea rsi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_XSAVE]
     mov ebx, [handoff(flags)]
     test ebx, RESUME_HANDOFF_XSETBV
@@ -169,9 +170,10 @@ restore:
 
     ; From here on the guest's own tables map this code, and the guest's GDT, LDT, TSS and IDT.
     stage RESUME_STAGE_SEGMENTS
+    ; A copy of the guest's GDT below the trampoline's own descriptors: both are there from now on.
     mov rsi, [handoff(gdtr) + TABLE_REGISTER_BASE]
     lea rdi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_GDT]
-    movzx ecx, word [handoff(copy_gdtr) + TABLE_REGISTER_OPERAND]
+    movzx ecx, word [handoff(gdtr) + TABLE_REGISTER_OPERAND]
     inc ecx
     rep movsb
     movzx eax, word [handoff(selector) + 2 * RESUME_TR]
@@ -179,7 +181,6 @@ restore:
     and edx, 0xfff8
     lea rdi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_GDT]
     and byte [rdi + rdx + 5], 0xfd      ; LTR wants an available TSS; the guest's own stays busy
-    lgdt [handoff(copy_gdtr) + TABLE_REGISTER_OPERAND]
     ltr ax
     lldt [handoff(selector) + 2 * RESUME_LDTR]
     mov eax, [handoff(selector) + 2 * RESUME_ES]

@@ -15,6 +15,10 @@
 #define RESUME_RFLAGS_VM RESUME_BIT(17)
 #define RESUME_RFLAGS_KNOWN UINT64_C(0x3f7fd7)
 
+/* Selectors: the requested privilege level, and the bit that says LDT. */
+#define RESUME_SELECTOR_RPL UINT32_C(3)
+#define RESUME_SELECTOR_TI UINT32_C(4)
+
 #define RESUME_CR0_PE RESUME_BIT(0)
 #define RESUME_CR0_WP RESUME_BIT(16)
 #define RESUME_CR0_NW RESUME_BIT(29)

@@ -20,6 +20,7 @@
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define CR4_PCIDE (UINT64_C(1) << 17)
 #define CR4_OSXSAVE (UINT64_C(1) << 18)
+#define CR4_CET (UINT64_C(1) << 23)
 
 #define XCR0_SSE UINT64_C(2)
 #define XCR0_X87_SSE UINT64_C(3)
@@ -27,7 +28,6 @@
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
 #define OWN_CODE_DESCRIPTOR UINT64_C(0x00af9b000000ffff)
 #define OWN_DATA_DESCRIPTOR UINT64_C(0x00cf93000000ffff)
-#define OWN_GDT_LENGTH 24u
 #define OWN_VECTORS 32u
 #define GATE_LENGTH 16u
 #define GATE_INTERRUPT UINT64_C(0x8e) /* present, DPL 0, 64-bit interrupt gate */
@@ -110,7 +110,6 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
 {
     const struct resume_vcpu *vcpu = input->vcpu;
     resume_va_t va = input->home->va;
-    uint16_t gdt_limit = handoff->gdtr.limit;
 
     handoff->modes_cr0 =
         (vcpu->ctrl.cr0 & ~(CR0_WP | CR0_TS | CR0_EM | CR0_AM | CR0_CD | CR0_NW)) | CR0_PE | CR0_PG;
@@ -122,12 +121,10 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
             handoff->flags |= RESUME_HANDOFF_XRSTOR;
     }
     handoff->bare_cr3 = vcpu->ctrl.cr3 & ~UINT64_C(0xfff);
-    handoff->own_gdtr.limit = OWN_GDT_LENGTH - 1;
-    handoff->own_gdtr.base = va + RESUME_HOME_OWN_GDT;
+    handoff->own_gdtr.limit = RESUME_OWN_GDT_LIMIT;
+    handoff->own_gdtr.base = va + RESUME_HOME_GDT;
     handoff->own_idtr.limit = OWN_VECTORS * GATE_LENGTH - 1;
     handoff->own_idtr.base = va + RESUME_HOME_OWN_IDT;
-    handoff->copy_gdtr.limit = gdt_limit < RESUME_PAGE_SIZE - 1 ? gdt_limit : RESUME_PAGE_SIZE - 1;
-    handoff->copy_gdtr.base = va + RESUME_HOME_GDT;
     if (input->debug_port != 0) {
         handoff->flags |= RESUME_HANDOFF_DEBUG_PORT;
         handoff->debug_port = input->debug_port;
@@ -177,7 +174,7 @@ static int fill_code(const struct resume_image_input *input, uint8_t *image,
     const uint8_t *code = input->trampoline;
     const uint32_t room = RESUME_HOME_TABLES - RESUME_HOME_CODE;
     struct resume_trampoline_header header;
-    uint8_t *gdt = image + RESUME_HOME_OWN_GDT;
+    uint8_t *gdt = image + RESUME_HOME_GDT;
     uint8_t *idt = image + RESUME_HOME_OWN_IDT;
 
     if (input->trampoline_length < sizeof(header))
@@ -248,6 +245,11 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
     memset(&handoff, 0, sizeof(handoff));
     memset(image, input->home->fill, image_length);
     memset(image, 0, RESUME_HOME_CODE);
+    if (input->vcpu->segs.seg[RESUME_GDTR].limit >= RESUME_PAGE_SIZE) {
+        return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "gdtr.limit", 0,
+                           input->vcpu->segs.seg[RESUME_GDTR].limit, RESUME_PAGE_SIZE - 1,
+                           RESUME_NO_VCPU);
+    }
     handoff.magic = RESUME_HANDOFF_MAGIC;
     handoff.version = RESUME_HANDOFF_VERSION;
     handoff.size = sizeof(handoff);
@@ -307,7 +309,7 @@ int resume_transit_build(const struct resume_home *home, uint8_t *staging, resum
     if (err != RESUME_OK)
         return err;
     transit.cr3 = builder.root_pa;
-    transit.cr4 = cr4 & ~(CR4_PGE | CR4_PCIDE);
+    transit.cr4 = cr4 & ~(CR4_PGE | CR4_PCIDE | CR4_CET); /* the trampoline has no shadow stack */
     transit.image_pa = staging_pa + RESUME_STAGING_IMAGE;
     transit.home_pa = home->pa;
     transit.home_va = home->va;

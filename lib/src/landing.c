@@ -88,14 +88,13 @@ static enum resume_landing_form choose_form(const struct resume_vcpu *vcpu,
 {
     const struct resume_segment *cs = &vcpu->segs.seg[RESUME_CS];
     uint64_t end = home->va + home->length;
-    uint32_t cpl = (vcpu->segs.seg[RESUME_SS].access & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT;
 
     if (vcpu->regs.rflags & FLAGS_ONLY_IRET)
         return RESUME_LANDING_IRET;
     if ((cs->selector & 3u) != 0)
         return RESUME_LANDING_RETF;
     /* At CPL 0, only a 64-bit code segment can already be loaded while this code runs. */
-    if (cpl == 0 && (cs->access & RESUME_SEG_L) != 0 && fits_signed(vcpu->regs.rip - end, 32))
+    if ((cs->access & RESUME_SEG_L) != 0 && fits_signed(vcpu->regs.rip - end, 32))
         return RESUME_LANDING_JUMP;
     return RESUME_LANDING_IRET;
 }

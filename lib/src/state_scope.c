@@ -56,6 +56,42 @@ static int check_fields(const struct check *check)
     return RESUME_OK;
 }
 
+/*
+ * The trampoline loads segments by their selectors, so the descriptors must be there: a guest that
+ * has shrunk a table since it loaded one has a state that only the CPU itself can hold.
+ */
+static int check_selectors(const struct check *check)
+{
+    const struct resume_segment *seg = check->vcpu->segs.seg;
+
+    for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++) {
+        uint32_t selector = seg[i].selector;
+        bool local = (selector & RESUME_SELECTOR_TI) != 0;
+        bool system = i == RESUME_LDTR || i == RESUME_TR;
+        uint32_t table = local ? RESUME_LDTR : RESUME_GDTR;
+        /* Descriptors of system segments have 16 bytes in long mode. */
+        uint32_t last = (selector & ~UINT32_C(7)) + (system ? 15 : 7);
+
+        if ((check->vcpu->segs.valid & UINT64_C(1) << i) == 0 ||
+            (check->vcpu->segs.valid & UINT64_C(1) << table) == 0) {
+            continue;
+        }
+        if ((selector & ~RESUME_SELECTOR_RPL) == 0) {
+            if (i == RESUME_TR) { /* LTR refuses a null selector */
+                return resume_check_fail(check, RESUME_EUNSUPPORTED, RESUME_SEG_OFFSET(i, selector),
+                                         selector, 8);
+            }
+            continue;
+        }
+        if ((local && (system || (seg[RESUME_LDTR].selector & ~RESUME_SELECTOR_RPL) == 0)) ||
+            last > seg[table].limit) {
+            return resume_check_fail(check, RESUME_EUNSUPPORTED, RESUME_SEG_OFFSET(i, selector),
+                                     selector, local ? 0 : seg[table].limit);
+        }
+    }
+    return RESUME_OK;
+}
+
 int resume_vcpu_check_scope(const struct resume_vcpu *vcpu, uint32_t index,
                             struct resume_diag *diag)
 {
@@ -77,11 +113,9 @@ int resume_vcpu_check_scope(const struct resume_vcpu *vcpu, uint32_t index,
         return resume_check_fail(&check, RESUME_EUNSUPPORTED, RESUME_SEG_OFFSET(RESUME_GDTR, limit),
                                  vcpu->segs.seg[RESUME_GDTR].limit, GDT_LIMIT_MAX);
     }
-    /* LTR refuses a null selector. */
-    if ((vcpu->segs.seg[RESUME_TR].selector & ~UINT32_C(3)) == 0) {
-        return resume_check_fail(&check, RESUME_EUNSUPPORTED,
-                                 RESUME_SEG_OFFSET(RESUME_TR, selector),
-                                 vcpu->segs.seg[RESUME_TR].selector, 8);
+    err = check_selectors(&check);
+    if (err != RESUME_OK) {
+        return err;
     }
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
         if (resume_msr_way(vcpu->msr[i].index) == RESUME_MSR_NOT_RESTORED &&

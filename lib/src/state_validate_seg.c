@@ -20,7 +20,7 @@
 #define TYPE_TSS_BUSY UINT32_C(11)
 
 #define SELECTOR_RPL UINT32_C(3)
-#define SELECTOR_TI UINT32_C(4)
+#define SELECTOR_TI RESUME_SELECTOR_TI
 
 static int fail_access(const struct check *check, int err, uint32_t number, uint64_t expected)
 {

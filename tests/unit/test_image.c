@@ -120,8 +120,8 @@ static void the_guest_is_handed_over(void **context)
     assert_int_equal(h->selector[RESUME_CS], 0x33);
     assert_int_equal(h->selector[RESUME_TR], 0x40);
     assert_int_equal(h->gdtr.limit, 0x7f);
-    assert_int_equal(h->copy_gdtr.limit, 0x7f);
-    assert_int_equal(h->copy_gdtr.base, LINUX_HOME_VA + RESUME_HOME_GDT);
+    assert_int_equal(h->own_gdtr.limit, 0x1017);
+    assert_int_equal(h->own_gdtr.base, LINUX_HOME_VA + 0x2000);
     assert_int_equal(h->fs_base, 0x136933c0);
     assert_int_equal(h->msr_count, 10);
     assert_memory_equal(f->image + RESUME_HOME_XSAVE, f->vcpu.xsave.area, f->vcpu.xsave.length);
@@ -177,7 +177,7 @@ static void own_descriptors_are_right(void **context)
     struct fixture *f = *context;
     const struct resume_trampoline_header *header =
         (const struct resume_trampoline_header *)(const void *)(f->image + RESUME_HOME_CODE);
-    const uint8_t *gdt = f->image + RESUME_HOME_OWN_GDT;
+    const uint8_t *gdt = f->image + RESUME_HOME_GDT;
     const uint8_t *idt = f->image + RESUME_HOME_OWN_IDT;
 
     assert_int_equal(build(f, NULL), 0);
@@ -258,6 +258,10 @@ static void bad_inputs_are_refused(void **context)
     assert_int_equal(build(f, &diag), RESUME_EUNSUPPORTED);
     assert_string_equal(diag.field, "msr_count");
     linux_vcpu_user(&f->vcpu);
+    f->vcpu.segs.seg[RESUME_GDTR].limit = 0x1000;
+    assert_int_equal(build(f, &diag), RESUME_EUNSUPPORTED);
+    assert_string_equal(diag.field, "gdtr.limit");
+    linux_vcpu_user(&f->vcpu);
     f->vcpu.xsave.length = 4097;
     assert_int_equal(build(f, &diag), RESUME_EUNSUPPORTED);
     f->vcpu.xsave.area = NULL;
@@ -276,8 +280,8 @@ static void transit_maps_staging_and_home(void **context)
         (const struct resume_transit *)(const void *)(f->image + RESUME_STAGING_TRANSIT);
     struct pt_mapping m;
 
-    assert_int_equal(resume_transit_build(&home, f->image, staging_pa, 4, 0x200a0, NULL), 0);
-    assert_int_equal(transit->cr4, 0x20); /* PGE and PCIDE gone */
+    assert_int_equal(resume_transit_build(&home, f->image, staging_pa, 4, 0x8200a0, NULL), 0);
+    assert_int_equal(transit->cr4, 0x20); /* PGE, PCIDE and CET gone */
     assert_int_equal(transit->image_pa, staging_pa);
     assert_int_equal(transit->home_va, LINUX_HOME_VA);
     machine.cr3 = transit->cr3;

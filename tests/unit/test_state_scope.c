@@ -97,6 +97,31 @@ static void room(void **state)
     EXPECT("length", v->xsave.length = 4097);
 }
 
+/* The trampoline loads by selector: the descriptor must lie within its table. */
+static void selectors(void **state)
+{
+    (void)state;
+    EXPECT("tr.selector", v->segs.seg[RESUME_TR].selector = 0xfff8);
+    EXPECT("tr.selector", v->segs.seg[RESUME_TR].selector = 0x78); /* 16 bytes, 8 are there */
+    EXPECT(NULL, v->segs.seg[RESUME_TR].selector = 0x70);
+    EXPECT("cs.selector", v->segs.seg[RESUME_CS].selector = 0x83);
+    EXPECT(NULL, v->segs.seg[RESUME_CS].selector = 0x7b);
+    EXPECT("ldtr.selector", v->segs.seg[RESUME_LDTR].selector = 0x78);
+    EXPECT("ds.selector", v->segs.seg[RESUME_DS].selector = 0x80);
+    EXPECT(NULL, v->segs.seg[RESUME_DS].selector = 0x3); /* null, whatever its RPL */
+    EXPECT("fs.selector",
+           (v->segs.seg[RESUME_LDTR].selector = 0,
+            v->segs.seg[RESUME_FS].selector = 0x7)); /* in an LDT that is not there */
+    EXPECT("fs.selector",
+           (v->segs.seg[RESUME_LDTR].selector = 0x50, v->segs.seg[RESUME_LDTR].limit = 0xe,
+            v->segs.seg[RESUME_FS].selector = 0xf));
+    EXPECT(NULL, (v->segs.seg[RESUME_LDTR].selector = 0x50, v->segs.seg[RESUME_LDTR].limit = 0xf,
+                  v->segs.seg[RESUME_FS].selector = 0xf));
+    EXPECT("tr.selector",
+           (v->segs.seg[RESUME_LDTR].selector = 0x50, v->segs.seg[RESUME_LDTR].limit = 0xff,
+            v->segs.seg[RESUME_TR].selector = 0xc));
+}
+
 static void msrs(void **state)
 {
     static const uint32_t restored[] = {RESUME_MSR_EFER, RESUME_MSR_FS_BASE, RESUME_MSR_GS_BASE,
@@ -131,8 +156,8 @@ static void arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(features), cmocka_unit_test(events),    cmocka_unit_test(room),
-        cmocka_unit_test(msrs),     cmocka_unit_test(arguments),
+        cmocka_unit_test(features),  cmocka_unit_test(events), cmocka_unit_test(room),
+        cmocka_unit_test(selectors), cmocka_unit_test(msrs),   cmocka_unit_test(arguments),
     };
 
     return cmocka_run_group_tests(tests, fill, NULL);

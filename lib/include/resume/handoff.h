@@ -19,20 +19,22 @@ extern "C" {
  */
 #define RESUME_HOME_HANDOFF 0x0000u /* struct resume_handoff */
 #define RESUME_HOME_XSAVE 0x1000u   /* XSAVE image, at most one page */
-#define RESUME_HOME_GDT 0x2000u     /* private copy of the guest's GDT, at most one page */
+#define RESUME_HOME_GDT                                                                            \
+    0x2000u /* the GDT while the trampoline runs: a copy of the guest's, one page */
 #define RESUME_HOME_SYSTEM                                                                         \
-    0x3000u /* the trampoline's own GDT and IDT; its stack grows down from the end */
+    0x3000u /* the GDT goes on with the trampoline's descriptors; its IDT; its stack, from the end */
 #define RESUME_HOME_CODE 0x4000u   /* the trampoline, at most two pages */
 #define RESUME_HOME_TABLES 0x6000u /* page tables that map the home at its guest address */
 #define RESUME_HOME_LANDING_MAX 128u
 #define RESUME_HOME_LENGTH 0x10000u
 
-#define RESUME_HOME_OWN_GDT (RESUME_HOME_SYSTEM + 0x000u) /* null, 64-bit code, data */
 #define RESUME_HOME_OWN_IDT (RESUME_HOME_SYSTEM + 0x100u) /* 32 gates */
 #define RESUME_HOME_STACK_TOP (RESUME_HOME_SYSTEM + 0x1000u)
 #define RESUME_HOME_TABLE_PAGES 9u
-#define RESUME_OWN_CS 0x08u
-#define RESUME_OWN_DS 0x10u
+/* Selectors beyond any guest's, so that faults are reported whether the copy is there or not. */
+#define RESUME_OWN_CS 0x1008u
+#define RESUME_OWN_DS 0x1010u
+#define RESUME_OWN_GDT_LIMIT 0x1017u
 
 #define RESUME_HANDOFF_MAGIC UINT64_C(0x46464f444e41484d) /* "MHANDOFF" */
 #define RESUME_HANDOFF_VERSION 1u
@@ -125,7 +127,6 @@ struct resume_handoff {
     uint64_t bare_cr3;  /* guest's CR3 without its low 12 bits */
     struct resume_table_register own_gdtr;
     struct resume_table_register own_idtr;
-    struct resume_table_register copy_gdtr; /* the private copy of the guest's GDT */
 
     struct resume_fault fault;
 

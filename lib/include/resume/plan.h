@@ -70,7 +70,7 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
 #define RESUME_STAGING_IMAGE 0x0000u                        /* the home's image */
 #define RESUME_STAGING_TRANSIT RESUME_HOME_LENGTH           /* struct resume_transit */
 #define RESUME_STAGING_TABLES (RESUME_HOME_LENGTH + 0x1000) /* transit tables */
-#define RESUME_STAGING_TABLE_PAGES 24u
+#define RESUME_STAGING_TABLE_PAGES 25u /* three ranges, none of them aligned, 5 levels */
 #define RESUME_STAGING_LENGTH                                                                      \
     (RESUME_STAGING_TABLES + RESUME_STAGING_TABLE_PAGES * RESUME_PAGE_SIZE)
 
