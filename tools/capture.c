@@ -36,7 +36,7 @@ int capture_stop(struct qmp *qmp, bool *ret_was_running, struct report_failure *
             return 0;
         }
     }
-    return report_fail(failure, EXIT_CODE_REFUSED, "stop the VM", "",
+    return report_fail(failure, EXIT_CODE_REFUSED, "stop the VM", "the VM",
                        "wait until it runs, or find out what happened to it",
                        "its run state is \"%s\"; only a running or paused VM can be captured",
                        state);
@@ -129,7 +129,7 @@ static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
             continue;
         for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
             if (strcmp(name, unwanted[i]) == 0) {
-                result = report_fail(failure, EXIT_CODE_REFUSED, "capture", "",
+                result = report_fail(failure, EXIT_CODE_REFUSED, "capture", "the VM",
                                      "turn it off with migrate-set-capabilities",
                                      "QEMU's migration capability \"%s\" is on", name);
                 json_decref(value);
@@ -175,10 +175,11 @@ static int read_migration(const json_t *value, struct capture_status *out,
     if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0 ||
         strcmp(status, "cancelling") == 0 || strcmp(status, "none") == 0) {
         const char *reason = json_string_value(json_object_get(value, "error-desc"));
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "capture", "", NULL,
-                           "QEMU's migration %s%s%s",
-                           strcmp(status, "none") == 0 ? "did not start" : status,
-                           reason != NULL ? ": " : "", reason != NULL ? reason : "");
+        return report_fail(
+            failure, EXIT_CODE_ENVIRONMENT, "capture", "the VM",
+            "see what QEMU printed; a device that cannot be migrated has to be left out",
+            "QEMU's migration %s%s%s", strcmp(status, "none") == 0 ? "did not start" : status,
+            reason != NULL ? ": " : "", reason != NULL ? reason : "");
     }
     const json_t *ram = json_object_get(value, "ram");
     uint64_t remaining = get_unsigned(ram, "remaining");
@@ -224,7 +225,8 @@ int capture_wait(struct qmp *qmp, int idle_ms, struct progress *progress,
         if (sum != last)
             deadline = deadline_in(idle_ms);
         else if (deadline_now() >= deadline)
-            return report_fail(failure, EXIT_CODE_TIMEOUT, "capture", "", NULL,
+            return report_fail(failure, EXIT_CODE_TIMEOUT, "capture", "the VM",
+                               "try again when the machine and its disk are less busy",
                                "no progress for %d s, %" PRIu64 " of %" PRIu64 " bytes of RAM done",
                                idle_ms / 1000, status.ram_done, status.ram_total);
         last = sum;

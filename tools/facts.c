@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ADVICE_QEMU "use QEMU 7.2 to 10 for x86-64, and its own monitor"
 #define WHAT "read the VM's facts"
 
 /* Copies a JSON string that must be there. */
@@ -15,7 +16,7 @@ static int take_string(const json_t *object, const char *key, const char *from, 
 {
     const char *text = json_string_value(json_object_get(object, key));
     if (text == NULL || strlen(text) >= capacity)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, from, NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, from, ADVICE_QEMU,
                            text == NULL ? "QEMU's answer has no \"%s\""
                                         : "QEMU's answer has an overlong \"%s\"",
                            key);
@@ -34,7 +35,7 @@ static int query_cpus(struct qmp *qmp, json_t **ret_cpus, uint32_t *ret_count,
     size_t count = json_array_size(cpus);
     if (count == 0 || count > UINT32_MAX) {
         json_decref(cpus);
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "query-cpus-fast", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "query-cpus-fast", ADVICE_QEMU,
                            "QEMU tells of no vCPU");
     }
     *ret_count = (uint32_t)count;
@@ -67,7 +68,7 @@ static int qom_get_string(struct qmp *qmp, const char *path, const char *propert
         return result;
     const char *text = json_string_value(value);
     if (text == NULL || strlen(text) >= capacity)
-        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, ADVICE_QEMU,
                              "its property \"%s\" is no string of a sensible length", property);
     else
         snprintf(out, capacity, "%s", text);
@@ -87,7 +88,7 @@ static int read_feature(const json_t *entry, struct manifest_feature *out,
     if (!json_is_integer(leaf) || !json_is_integer(features) || leaf_value < 0 ||
         leaf_value > UINT32_MAX || value < 0 || value > UINT32_MAX || subleaf_value < 0 ||
         subleaf_value > UINT32_MAX)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", ADVICE_QEMU,
                            "a CPUID word without leaf or value, or out of range");
     out->leaf = (uint32_t)leaf_value;
     out->has_subleaf = subleaf != NULL;
@@ -109,7 +110,7 @@ static int read_features(const json_t *words, struct manifest *manifest,
         if (json_object_get(entry, "cpuid-input-eax") == NULL)
             continue;
         if (count == MANIFEST_FEATURE_MAX)
-            return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", ADVICE_QEMU,
                                "more than %d CPUID words", MANIFEST_FEATURE_MAX);
         int result = read_feature(entry, &manifest->feature[count], failure);
         if (result < 0)
@@ -117,7 +118,7 @@ static int read_features(const json_t *words, struct manifest *manifest,
         count++;
     }
     if (count == 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "feature-words", ADVICE_QEMU,
                            "QEMU tells of no CPUID word: is this an x86 machine?");
     manifest->feature_count = count;
     return 0;
@@ -157,8 +158,8 @@ static int read_memory_size(struct qmp *qmp, struct manifest *manifest,
     json_int_t plugged = json_integer_value(json_object_get(value, "plugged-memory"));
     json_decref(value);
     if (base <= 0 || plugged < 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "query-memory-size-summary", NULL,
-                           "QEMU tells of no memory");
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "query-memory-size-summary",
+                           ADVICE_QEMU, "QEMU tells of no memory");
     manifest->memory_size = (uint64_t)base + (uint64_t)plugged;
     return 0;
 }
@@ -224,7 +225,7 @@ int facts_read(struct qmp *qmp, struct manifest *manifest, struct report_failure
 
 static int fail_line(const char *line, const char *why, struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_REFUSED, "read memory map", "info mtree -f", NULL,
+    return report_fail(failure, EXIT_CODE_REFUSED, "read memory map", "info mtree -f", ADVICE_QEMU,
                        "%s: \"%s\"", why, line);
 }
 

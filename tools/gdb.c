@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define ADVICE_QEMU "use the gdbstub of an unchanged QEMU 7.2 to 10"
 #define _GNU_SOURCE
 #include "gdb.h"
 
@@ -31,7 +32,7 @@ struct gdb {
 
 static int fail_nonsense(const struct gdb *gdb, const char *why, struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name, NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name, ADVICE_QEMU,
                        "not the GDB remote protocol: %s", why);
 }
 
@@ -42,14 +43,16 @@ static int wait_for(const struct gdb *gdb, deadline_t deadline, short events,
     if (ready < 0)
         return report_fail_errno(failure, -ready, "gdbstub", gdb->name);
     if (ready == 0)
-        return report_fail(failure, EXIT_CODE_TIMEOUT, "gdbstub", gdb->name, NULL,
+        return report_fail(failure, EXIT_CODE_TIMEOUT, "gdbstub", gdb->name,
+                           "try again when the machine is less busy",
                            "nothing came in time while waiting for %s", waited_for);
     return 0;
 }
 
 static int fail_gone(const struct gdb *gdb, const char *waited_for, struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name, NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name,
+                       "find out why QEMU ended, and try again",
                        "QEMU closed the connection while waiting for %s", waited_for);
 }
 
@@ -239,7 +242,7 @@ int gdb_request(struct gdb *gdb, const char *request, char *reply, size_t capaci
 
 static int fail_refused(const struct gdb *gdb, const char *request, struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_REFUSED, "gdbstub", gdb->name, NULL,
+    return report_fail(failure, EXIT_CODE_REFUSED, "gdbstub", gdb->name, ADVICE_QEMU,
                        gdb->packet[0] == '\0' ? "QEMU does not know the request \"%.64s\""
                                               : "QEMU refuses the request \"%.64s\"",
                        request);
@@ -258,8 +261,8 @@ static int command(struct gdb *gdb, struct report_failure *failure, const char *
     int written = vsnprintf(request, sizeof(request), format, args);
     va_end(args);
     if (written < 0 || (size_t)written >= sizeof(request))
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name, NULL,
-                           "a request is too long");
+        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "gdbstub", gdb->name,
+                           "report this as a defect of resumectl", "a request is too long");
     int result = exchange(gdb, request, &length, failure);
     if (result == 0 && strcmp(gdb->packet, "OK") != 0)
         return fail_refused(gdb, request, failure);

@@ -103,7 +103,8 @@ int inspect_main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     error_t error = argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (error != 0) {
-        report_error(EXIT_CODE_ENVIRONMENT, "inspect", "arguments", NULL, "%s", strerror(error));
+        report_error(EXIT_CODE_ENVIRONMENT, "inspect", "arguments", "see resumectl inspect --help",
+                     "%s", strerror(error));
         return EXIT_CODE_ENVIRONMENT;
     }
     if (view_open(&view, arguments.path, !arguments.registers, &failure) != 0)

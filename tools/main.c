@@ -49,8 +49,8 @@ static int usage_error(const char *where, const char *why)
 static int finish_stdout(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        report_error(EXIT_CODE_ENVIRONMENT, "write", "standard output", NULL, "%s",
-                     strerror(errno));
+        report_error(EXIT_CODE_ENVIRONMENT, "write", "standard output",
+                     "check where the output goes, and the space there", "%s", strerror(errno));
         return EXIT_CODE_ENVIRONMENT;
     }
     return EXIT_CODE_OK;
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     if (argc < 2)
-        return usage_error("", "no subcommand given");
+        return usage_error("arguments", "no subcommand given");
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_help(stdout);

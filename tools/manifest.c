@@ -52,8 +52,8 @@ int manifest_hash_file(const char *path, uint64_t *ret_size, char *xxh3_128,
     struct stat status;
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
         close(fd);
-        return report_fail(failure, EXIT_CODE_REFUSED, "checksum", path, NULL,
-                           "it is not a regular file");
+        return report_fail(failure, EXIT_CODE_REFUSED, "checksum", path,
+                           "the snapshot is damaged: take it again", "it is not a regular file");
     }
     XXH3_state_t *state = XXH3_createState();
     if (state == NULL) {
@@ -89,7 +89,8 @@ int manifest_add_file(struct manifest *manifest, const char *directory, const ch
 {
     char *path;
     if (manifest->file_count == MANIFEST_FILE_MAX || strlen(name) >= MANIFEST_STRING_MAX)
-        return report_fail(failure, EXIT_CODE_REFUSED, "manifest", name, NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, "manifest", name,
+                           "report this as a defect of resumectl",
                            "too many files, or too long a name");
     int result = join_path(directory, name, &path, failure);
     if (result < 0)

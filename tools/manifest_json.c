@@ -109,8 +109,10 @@ int manifest_write(const struct manifest *manifest, const char *directory,
     int result = 0;
     if (text == NULL || asprintf(&line, "%s\n", text) < 0) {
         line = NULL;
-        result = report_fail(failure, EXIT_CODE_ENVIRONMENT, "write manifest", directory, NULL,
-                             "it cannot be put into JSON: a name is not UTF-8, or memory ran out");
+        result =
+            report_fail(failure, EXIT_CODE_ENVIRONMENT, "write manifest", directory,
+                        "use names in UTF-8 for the machine and its memory, or free some memory",
+                        "it cannot be put into JSON: a name is not UTF-8, or memory ran out");
     }
     if (result == 0 && asprintf(&path, "%s/" MANIFEST_FILE, directory) < 0) {
         path = NULL;
@@ -323,10 +325,12 @@ static int load_text(const char *path, char **ret, size_t *ret_length,
     struct stat status;
     int result = 0;
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-        result = report_fail(failure, EXIT_CODE_REFUSED, "read manifest", path, NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, "read manifest", path,
+                             "name a directory that resumectl snapshot made",
                              "it is not a regular file");
     else if (status.st_size > MANIFEST_SIZE_MAX)
-        result = report_fail(failure, EXIT_CODE_REFUSED, "read manifest", path, NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, "read manifest", path,
+                             "the snapshot is damaged: take it again",
                              "it is longer than 4 MiB: this is no manifest");
     size_t capacity = result == 0 ? (size_t)status.st_size : 0;
     char *text = result == 0 ? malloc(capacity + 1) : NULL;
@@ -361,8 +365,9 @@ static int check_directory(const char *directory, const char *path, struct repor
     while (length > 1 && directory[length - 1] == '/')
         length--;
     if (stat(directory, &status) < 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, "read snapshot", directory, NULL,
-                           "cannot be opened: %s", strerror(errno));
+        return report_fail(failure, EXIT_CODE_REFUSED, "read snapshot", directory,
+                           "name a directory that resumectl snapshot made", "cannot be opened: %s",
+                           strerror(errno));
     if (!S_ISDIR(status.st_mode))
         return report_fail(failure, EXIT_CODE_REFUSED, "read snapshot", directory,
                            "name a directory that resumectl snapshot made",

@@ -71,12 +71,14 @@ static int fail_start(const struct process_options *options, const struct start_
 {
     if (message->step == 'e')
         return report_fail(failure, EXIT_CODE_ENVIRONMENT, "start", options->argv[0],
-                           message->error == ENOENT ? "is it installed, and in PATH?" : NULL,
+                           message->error == ENOENT ? "is it installed, and in PATH?"
+                                                    : "name a program that this user may execute",
                            "cannot execute it as %s: %s", options->name, strerror(message->error));
     if (message->step == 'p')
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "start", options->name, NULL,
+        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "start", options->name, "try again",
                            "this process ended meanwhile");
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "start", options->name, NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "start", options->name,
+                       "raise the limit of open files (ulimit -n), and try again",
                        "a file descriptor cannot be handed over: %s", strerror(message->error));
 }
 
@@ -193,10 +195,12 @@ int process_wait(struct process *process, int timeout_ms, int *ret_code,
         if (ready < 0)
             return report_fail_errno(failure, -ready, "wait", process->name);
         if (ready == 0)
-            return report_fail(failure, EXIT_CODE_TIMEOUT, "wait", process->name, NULL,
+            return report_fail(failure, EXIT_CODE_TIMEOUT, "wait", process->name,
+                               "try again when the machine is less busy",
                                "it did not end within %d ms", timeout_ms);
         if (!process_poll(process))
-            return report_fail(failure, EXIT_CODE_ENVIRONMENT, "wait", process->name, NULL,
+            return report_fail(failure, EXIT_CODE_ENVIRONMENT, "wait", process->name,
+                               "let no other part of this process wait for it",
                                "its exit status cannot be had");
     }
     if (ret_code != NULL)
@@ -253,6 +257,7 @@ int process_fail(const struct process *process, const char *what, struct report_
     if (process->log_path[0] != '\0')
         report_log_tail("last lines of its log", process->log_path, LOG_TAIL_LINES);
     return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, process->name,
-                       process->log_path[0] != '\0' ? "its log is shown above" : NULL, "QEMU %s",
-                       how);
+                       process->log_path[0] != '\0' ? "its log is shown above"
+                                                    : "see what it printed above",
+                       "QEMU %s", how);
 }

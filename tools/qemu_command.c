@@ -35,8 +35,9 @@ int qemu_command_pairs(const struct qemu_argument *argument, const char *implied
 {
     if (qemu_pairs_parse(argument->value, implied, out) == 0)
         return 0;
-    return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text, NULL,
-                       "its value cannot be read: %s", argument->value);
+    return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text,
+                       "correct it: QEMU would refuse it too", "its value cannot be read: %s",
+                       argument->value);
 }
 
 int qemu_command_machine_property(struct qemu_command *command, const char *key,
@@ -84,7 +85,8 @@ static int split_options(struct qemu_command *command, int argc, struct report_f
         if (!argument->option->has_argument)
             continue;
         if (++i == argc)
-            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text, NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text,
+                               "give the very command line that started the source VM",
                                "the option requires an argument");
         argument->value = command->strings[i];
     }
@@ -123,7 +125,8 @@ static int read_memory(struct qemu_command *command, const struct qemu_argument 
         return result;
     const char *size = qemu_pairs_get(&pairs, "size");
     if (size != NULL && !parse_size(size, UINT64_C(1) << 20, &command->facts.memory_size))
-        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text, NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text,
+                             "give it as QEMU takes it: 512M, 4G, or a number of MiB",
                              "\"%s\" is no memory size", size);
     qemu_pairs_free(&pairs);
     return result;
@@ -157,7 +160,8 @@ static int read_smp(struct qemu_command *command, const struct qemu_argument *ar
     if (bad == NULL && (count == 0 || count > UINT32_MAX))
         bad = argument->value;
     if (bad != NULL)
-        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text, NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, argument->text,
+                             "give -smp as QEMU takes it: 1, or cpus=1",
                              "\"%s\" is no number of CPUs", bad);
     else
         command->facts.cpu_count = (uint32_t)count;
@@ -312,7 +316,8 @@ static int read_machine(struct qemu_command *command, struct report_failure *fai
         if (result < 0)
             return result;
         if (value != NULL)
-            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine", NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine",
+                               "snapshot a guest without memory encryption",
                                "%s=%s: guests with encrypted memory cannot be resumed by this "
                                "version",
                                encrypted[i], value);
@@ -324,7 +329,8 @@ static int read_machine(struct qemu_command *command, struct report_failure *fai
         facts->machine = value;
     for (size_t i = 0; i < sizeof(other_machines) / sizeof(other_machines[0]); i++)
         if (strcmp(facts->machine, other_machines[i]) == 0)
-            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine", NULL,
+            return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine",
+                               "run the source with -machine pc or q35",
                                "machine type \"%s\": only pc and q35 machines are supported",
                                facts->machine);
     result = qemu_command_machine_property(command, "accel", &value, failure);
@@ -333,7 +339,8 @@ static int read_machine(struct qemu_command *command, struct report_failure *fai
     if (result == 0)
         result = qemu_command_machine_property(command, "memory.size", &value, failure);
     if (result == 0 && value != NULL && !parse_size(value, 1, &facts->memory_size))
-        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine", NULL,
+        result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine",
+                             "give memory.size as QEMU takes it: 512M, 4G, or a number of bytes",
                              "\"%s\" is no memory size", value);
     return result;
 }
@@ -355,7 +362,7 @@ int qemu_command_parse(struct qemu_command **ret, int argc, const char *const *a
                        struct report_failure *failure)
 {
     if (argc < 1)
-        return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "",
+        return report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "arguments",
                            "give the command line that started the VM after --", "it is empty");
     struct qemu_command *command = calloc(1, sizeof(*command));
     if (command == NULL)

@@ -153,7 +153,8 @@ static int read_node(struct qemu_command *command, const char *property, const c
         if (index == command->argument_count || depth == NODE_DEPTH_MAX) {
             if (index != command->argument_count)
                 qemu_pairs_free(&pairs);
-            result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine", NULL,
+            result = report_fail(failure, EXIT_CODE_REFUSED, QEMU_COMMAND_WHAT, "-machine",
+                                 "give the very command line that started the source VM",
                                  "%s=%s: block node \"%s\" %s", property, name, node,
                                  depth == NODE_DEPTH_MAX ? "is nested too deeply"
                                                          : "is defined by no -blockdev");
@@ -245,7 +246,8 @@ static int copy_data(int from, int to, const char *from_path, const char *to_pat
             break;
         total += (uint64_t)got;
         if (total > FLASH_SIZE_MAX)
-            result = report_fail(failure, EXIT_CODE_REFUSED, "copy flash image", from_path, NULL,
+            result = report_fail(failure, EXIT_CODE_REFUSED, "copy flash image", from_path,
+                                 "name the firmware's image, such as OVMF_VARS.fd",
                                  "it is longer than 64 MiB: no flash image");
         for (ssize_t done = 0; result == 0 && done < got;) {
             ssize_t put = write(to, chunk + done, (size_t)(got - done));

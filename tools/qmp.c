@@ -35,7 +35,8 @@ struct qmp {
 static int fail_gone(struct qmp *qmp, const char *waited_for, struct report_failure *failure)
 {
     qmp->gone = true;
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "QMP", qmp->name, NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "QMP", qmp->name,
+                       "find out why QEMU ended, and try again",
                        "QEMU closed the connection while waiting for %s", waited_for);
 }
 
@@ -48,7 +49,8 @@ static int fail_nonsense(const struct qmp *qmp, const char *why, struct report_f
 static int fail_timeout(const struct qmp *qmp, const char *waited_for,
                         struct report_failure *failure)
 {
-    return report_fail(failure, EXIT_CODE_TIMEOUT, "QMP", qmp->name, NULL,
+    return report_fail(failure, EXIT_CODE_TIMEOUT, "QMP", qmp->name,
+                       "is another client connected, or QEMU hung?",
                        "no answer in time while waiting for %s", waited_for);
 }
 
@@ -213,7 +215,9 @@ static int fail_error_reply(struct qmp *qmp, const char *command, const json_t *
     const char *description = json_string_value(json_object_get(error, "desc"));
     snprintf(qmp->error_class, sizeof(qmp->error_class), "%s",
              class_name != NULL ? class_name : "GenericError");
-    return report_fail(failure, EXIT_CODE_REFUSED, "QMP", qmp->name, NULL, "%s: %s", command,
+    return report_fail(failure, EXIT_CODE_REFUSED, "QMP", qmp->name,
+                       "use QEMU 7.2 to 10 for x86-64; its message says what it minds", "%s: %s",
+                       command,
                        description != NULL ? description : "an error without a description");
 }
 
@@ -464,8 +468,9 @@ static int connect_path(int fd, const char *path, struct report_failure *failure
         return report_fail(failure, EXIT_CODE_REFUSED, "QMP", path,
                            "QEMU serves one client at a time: close the other one",
                            "too many clients are waiting");
-    return report_fail(failure, EXIT_CODE_REFUSED, "QMP", path, NULL, "cannot connect: %s",
-                       strerror(error));
+    return report_fail(failure, EXIT_CODE_REFUSED, "QMP", path,
+                       "give this user access to the socket of QEMU's -qmp option",
+                       "cannot connect: %s", strerror(error));
 }
 
 int qmp_open_path(struct qmp **ret, const char *path, int timeout_ms,

@@ -11,6 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "decode.h"
+
+#define CR4_LA57 (UINT64_C(1) << 12)
+
 static FILE *report_stream; /* NULL = stderr */
 
 static FILE *report_out(void)
@@ -39,6 +43,101 @@ static void copy_cut(char *to, size_t capacity, const char *from)
     snprintf(to, capacity, "%s", from != NULL ? from : "");
 }
 
+/* What to do when nothing better is known than how the tool is going to end. */
+static const char *exit_code_advice(int exit_code)
+{
+    switch (exit_code) {
+    case EXIT_CODE_REFUSED:
+        return "check what was given to resumectl against its --help";
+    case EXIT_CODE_USAGE:
+        return "see --help";
+    case EXIT_CODE_DIFFERENT:
+        return "the snapshot is as it was; --json writes down what differs";
+    case EXIT_CODE_TIMEOUT:
+        return "try again when the machine is less busy";
+    default:
+        return "see what was printed above, and try again";
+    }
+}
+
+static const char *errno_advice(int error)
+{
+    switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+        return "free some space there, or choose another directory";
+    case EFBIG:
+        return "raise the file size limit (ulimit -f), or choose another file system";
+    case EMFILE:
+    case ENFILE:
+        return "raise the limit of open files (ulimit -n)";
+    case ENOENT:
+    case ENOTDIR:
+        return "check the path: each directory on the way must be there";
+    case EACCES:
+    case EPERM:
+        return "give this user access to it, or choose another path";
+    case EEXIST:
+    case ENOTEMPTY:
+        return "remove it, or choose another name";
+    case EISDIR:
+        return "name a file, not a directory";
+    case EROFS:
+        return "choose a directory that can be written to";
+    case ENAMETOOLONG:
+        return "use a shorter path";
+    case ELOOP:
+        return "check the path's symbolic links";
+    case EOPNOTSUPP:
+        return "choose another file system; TMPDIR says where temporary files go";
+    case ENOMEM:
+        return "free some memory, or raise the limit (ulimit -v)";
+    case EAGAIN:
+        return "raise the limit of processes (ulimit -u), or try again";
+    case EIO:
+        return "check the disk: the kernel's log may say more";
+    case EPIPE:
+    case ECONNRESET:
+        return "the other side is gone: find out why it ended, and try again";
+    default:
+        return NULL;
+    }
+}
+
+static const char *resume_err_advice(int error)
+{
+    switch (error) {
+    case RESUME_ETRUNC:
+    case RESUME_ECRC:
+    case RESUME_ELENGTH:
+    case RESUME_ERESERVED:
+    case RESUME_EDUPLICATE:
+    case RESUME_EMISSING:
+    case RESUME_EORDER:
+        return "the file is damaged: take the snapshot again";
+    case RESUME_EMAGIC:
+        return "name what resumectl snapshot made; if this is it, take the snapshot again";
+    case RESUME_EVERSION:
+    case RESUME_EMANDATORY:
+        return "use the version of resumectl that took the snapshot, or a later one";
+    case RESUME_ECANON:
+    case RESUME_EREGISTER:
+    case RESUME_ECONSISTENT:
+        return "no CPU can hold this state: take the snapshot again";
+    case RESUME_EUNSUPPORTED:
+        return "this is outside what this version resumes: snapshot a guest without it";
+    case RESUME_ECPU:
+        return "give the target the CPU model of the source (-cpu)";
+    case RESUME_EUNMAPPED:
+    case RESUME_EUNREACHABLE:
+        return "take the snapshot again, a moment later";
+    case RESUME_ENOHOME:
+        return "the guest's kernel needs executable padding: stock Linux has it";
+    default:
+        return "report this as a defect of resumectl";
+    }
+}
+
 static int fail_v(struct report_failure *failure, int exit_code, const char *what,
                   const char *where, const char *advice, const char *format, va_list args)
     __attribute__((format(printf, 6, 0)));
@@ -48,9 +147,12 @@ static int fail_v(struct report_failure *failure, int exit_code, const char *wha
 {
     /* The arguments may point into the failure that is being rewritten. */
     struct report_failure filled = {.exit_code = exit_code};
+    bool has_where = where != NULL && where[0] != '\0';
+    bool has_advice = advice != NULL && advice[0] != '\0';
     copy_cut(filled.what, sizeof(filled.what), what);
-    copy_cut(filled.where, sizeof(filled.where), where);
-    copy_cut(filled.advice, sizeof(filled.advice), advice);
+    copy_cut(filled.where, sizeof(filled.where), has_where ? where : "this process");
+    copy_cut(filled.advice, sizeof(filled.advice),
+             has_advice ? advice : exit_code_advice(exit_code));
     if (vsnprintf(filled.why, sizeof(filled.why), format, args) < 0)
         filled.why[0] = '\0';
     *failure = filled;
@@ -70,35 +172,55 @@ int report_fail(struct report_failure *failure, int exit_code, const char *what,
 int report_fail_errno(struct report_failure *failure, int error, const char *what,
                       const char *where)
 {
-    const char *advice = NULL;
-    if (error == ENOSPC || error == EDQUOT)
-        advice = "free some space there, or choose another directory";
-    else if (error == EFBIG)
-        advice = "raise the file size limit (ulimit -f), or choose another file system";
-    else if (error == EMFILE || error == ENFILE)
-        advice = "raise the limit of open files (ulimit -n)";
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, where, advice, "%s",
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, where, errno_advice(error), "%s",
                        error == ENOSPC ? "the disk is full" : strerror(error));
 }
 
 int report_fail_memory(struct report_failure *failure, const char *what)
 {
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, "", NULL, "out of memory");
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, "", errno_advice(ENOMEM),
+                       "out of memory");
+}
+
+/* Names the bits of CR4 and EFER that are outside what this version resumes: the expected value
+ * is the mask of those that may be set. */
+static void explain_bits(int error, const struct resume_diag *diag, char *out, size_t capacity,
+                         const char **advice)
+{
+    char names[192];
+    bool cr4 = strcmp(diag->field, "cr4") == 0;
+    uint64_t refused = diag->found & ~diag->expected;
+    if (error != RESUME_EUNSUPPORTED || refused == 0 || (!cr4 && strcmp(diag->field, "efer") != 0))
+        return;
+    decode_bits(cr4 ? DECODE_CR4 : DECODE_EFER, refused, names, sizeof(names));
+    if (cr4 && (refused & CR4_LA57) != 0) {
+        snprintf(out, capacity, "; the guest uses 5-level paging (CR4.LA57 is set)");
+        *advice = "this version resumes guests with 4-level paging: start the source with "
+                  "-cpu MODEL,la57=off, or Linux with no5lvl on its command line";
+    } else {
+        snprintf(out, capacity, "; set, but not resumed by this version: %s %s",
+                 cr4 ? "CR4" : "EFER", names);
+    }
 }
 
 int report_fail_diag(struct report_failure *failure, int error, const struct resume_diag *diag,
                      const char *what, const char *where, const char *advice)
 {
+    if (advice == NULL || advice[0] == '\0')
+        advice = resume_err_advice(error);
     if (diag == NULL || diag->where == NULL || diag->field == NULL)
         return report_fail(failure, EXIT_CODE_REFUSED, what, where, advice, "%s",
                            resume_strerror(error));
     char vcpu[32] = "";
     if (diag->vcpu != RESUME_NO_VCPU)
         snprintf(vcpu, sizeof(vcpu), "vCPU %" PRIu32 ", ", diag->vcpu);
+    char bits[256] = "";
+    explain_bits(error, diag, bits, sizeof(bits), &advice);
     return report_fail(failure, EXIT_CODE_REFUSED, what, where, advice,
-                       "%s: %s%s, %s at 0x%" PRIx64 ": found 0x%" PRIx64 ", expected 0x%" PRIx64,
+                       "%s: %s%s, %s at 0x%" PRIx64 ": found 0x%" PRIx64 ", expected 0x%" PRIx64
+                       "%s",
                        resume_strerror(error), vcpu, diag->where, diag->field, diag->offset,
-                       diag->found, diag->expected);
+                       diag->found, diag->expected, bits);
 }
 
 /* Texts come from files and sockets that are not trusted: no control characters reach the terminal.
@@ -113,11 +235,8 @@ static void put_clean(FILE *out, const char *text, size_t length)
 
 char *report_format(const struct report_failure *failure, char *buffer, size_t capacity)
 {
-    bool where = failure->where[0] != '\0';
-    bool advice = failure->advice[0] != '\0';
-    snprintf(buffer, capacity, "resumectl: %s: %s%s%s%s%s%s", failure->what, failure->where,
-             where ? ": " : "", failure->why, advice ? " (" : "", failure->advice,
-             advice ? ")" : "");
+    snprintf(buffer, capacity, "resumectl: %s: %s: %s (%s)", failure->what, failure->where,
+             failure->why, failure->advice);
     return buffer;
 }
 
@@ -127,7 +246,9 @@ int report_print(const struct report_failure *failure)
     FILE *out = report_out();
     bool colour = report_colour(out);
     if (failure->exit_code == EXIT_CODE_OK) {
-        fputs("resumectl: failed without saying why: this is a defect of resumectl\n", out);
+        fputs("resumectl: finish: this process: failed without saying why (report this as a "
+              "defect of resumectl)\n",
+              out);
         return EXIT_CODE_ENVIRONMENT;
     }
     report_format(failure, text, sizeof(text));

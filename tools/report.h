@@ -26,15 +26,16 @@ struct report_failure {
     char what[96]; /* what was being done: "snapshot", "read manifest" */
     char where[320];
     char why[1024];
-    char advice[320]; /* what to do; empty = nothing to advise */
+    char advice[320]; /* what to do */
 };
 
 /*
  * report_fail - describe a failure.
  * @failure: filled, overwriting what was there; never NULL.
  * @exit_code: enum exit_code, not OK.
- * @what, @where: never NULL; @where may be "" and is then left out of the message.
- * @advice: what to do, without parentheses; NULL or "" for none.
+ * @what, @where: never NULL; an empty @where stands for this process.
+ * @advice: what to do, without parentheses; NULL or "" for what helps in general against failures
+ * that end in @exit_code. No failure is without advice.
  * @format: printf format of the reason; one line, no full stop.
  * Returns -exit_code, so that a function can end in `return report_fail(…)`.
  */
@@ -43,7 +44,7 @@ int report_fail(struct report_failure *failure, int exit_code, const char *what,
 
 /*
  * report_fail_errno - describe a failed system call.
- * @error: a positive errno value. Disk-full errors are told as such and bring their own advice.
+ * @error: a positive errno value. It brings its own advice.
  * Returns -EXIT_CODE_ENVIRONMENT.
  */
 int report_fail_errno(struct report_failure *failure, int error, const char *what,
@@ -55,7 +56,9 @@ int report_fail_memory(struct report_failure *failure, const char *what);
 /*
  * report_fail_diag - describe an error of libresume.
  * @error: negative enum resume_err.  @diag: what the library filled, or NULL.
- * Names record, field, offset, found and expected values, and the vCPU when there is one.
+ * @advice: NULL for what helps in general against @error.
+ * Names record, field, offset, found and expected values, and the vCPU when there is one; of CR4
+ * and EFER also the bits that this version does not resume.
  * Returns -EXIT_CODE_REFUSED.
  */
 int report_fail_diag(struct report_failure *failure, int error, const struct resume_diag *diag,

@@ -298,7 +298,7 @@ static int inject(struct resume_input *input, const struct resume_state *state,
     struct resume_diag diag;
     int err = resume_state_machine(state, &machine, &diag);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, &diag, WHAT, MANIFEST_STATE, ADVICE_AGAIN);
+        return report_fail_diag(failure, err, &diag, WHAT, MANIFEST_STATE, NULL);
     return write_spoiled(input, &machine, vcpu, plan, failure);
 }
 
@@ -324,10 +324,10 @@ static int check_state(struct resume_input *input, const struct file *state_file
     if (err == RESUME_OK)
         err = resume_vcpu_check_scope(&vcpu, 0, &diag);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, &diag, WHAT, input->state_path, ADVICE_AGAIN);
+        return report_fail_diag(failure, err, &diag, WHAT, input->state_path, NULL);
     err = resume_plan_read(plan_file->data, plan_file->length, &plan, &diag);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, &diag, WHAT, input->plan_path, ADVICE_AGAIN);
+        return report_fail_diag(failure, err, &diag, WHAT, input->plan_path, NULL);
     if (plan.state_crc32c != state.crc32c)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->plan_path, ADVICE_AGAIN,
                            "it was made for a state blob with checksum 0x%" PRIx32
@@ -340,7 +340,7 @@ static int check_state(struct resume_input *input, const struct file *state_file
         return result;
     err = resume_landing_compose(&vcpu, &plan.home, &input->landing);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, NULL, WHAT, input->plan_path, ADVICE_AGAIN);
+        return report_fail_diag(failure, err, NULL, WHAT, input->plan_path, NULL);
     return 0;
 }
 

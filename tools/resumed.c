@@ -144,9 +144,8 @@ static int explain(struct resumed *resumed, const char *what, int result,
         process_wait(&resumed->process, GONE_MS, &code, &ignored) == 0) {
         result = process_fail(&resumed->process, what, failure);
         /* What it prints is not ours to show: it has the user's terminal. */
-        if (failure->advice[0] == '\0')
-            snprintf(failure->advice, sizeof(failure->advice), "%s",
-                     "see what it printed above; the snapshot is as it was");
+        snprintf(failure->advice, sizeof(failure->advice), "%s",
+                 "see what it printed above; the snapshot is as it was");
     }
     return result;
 }

@@ -53,7 +53,8 @@ static int check_interrupted(struct report_failure *failure)
 {
     if (interrupted == 0)
         return 0;
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, WHAT, "", NULL,
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, WHAT, "this process",
+                       "start it again when it may take its time",
                        "interrupted by signal %d (%s); nothing was kept", (int)interrupted,
                        strsignal(interrupted));
 }
@@ -112,7 +113,8 @@ static int wait_capture(struct job *job, struct report_failure *failure)
         if (status.transferred + status.ram_done != last)
             deadline = deadline_in(CAPTURE_IDLE_MS);
         else if (deadline_now() >= deadline)
-            return report_fail(failure, EXIT_CODE_TIMEOUT, WHAT, job->stream_path, NULL,
+            return report_fail(failure, EXIT_CODE_TIMEOUT, WHAT, job->stream_path,
+                               "try again when the machine and its disk are less busy",
                                "QEMU made no progress with the capture for %d s",
                                CAPTURE_IDLE_MS / 1000);
         last = status.transferred + status.ram_done;

@@ -98,7 +98,8 @@ int snapshot_directory_begin(struct snapshot_directory *directory, const char *p
     while (length > 1 && path[length - 1] == '/')
         length--;
     if (length == 0 || (length == 1 && path[0] == '/'))
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, NULL,
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path,
+                           "name a directory that is not there yet",
                            "this is no name for a new directory");
     struct snapshot_directory made = {.fd = -1};
     made.final_path = strndup(path, length);

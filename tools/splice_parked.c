@@ -21,7 +21,10 @@ int splice_report(struct report_failure *failure, const struct stream_error *err
                   const char *what, const char *where)
 {
     int code = tool_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
-    const char *hint = error->hint != NULL ? error->hint : "";
+    const char *hint =
+        error->hint != NULL
+            ? error->hint
+            : "the file is damaged or no stream of QEMU 7.2 to 10: take the snapshot again";
     if (error->offset == STREAM_NO_OFFSET)
         return report_fail(failure, code, what, where, hint, "%s", error->why);
     return report_fail(failure, code, what, where, hint, "at byte 0x%" PRIx64 ": %s", error->offset,

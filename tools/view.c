@@ -21,10 +21,19 @@ int view_fail_stream(const struct stream_error *error, const char *where,
                      struct report_failure *failure)
 {
     int exit_code = tool_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
+    const char *hint = error->hint != NULL ? error->hint : advice_kind;
     if (error->offset == STREAM_NO_OFFSET)
-        return report_fail(failure, exit_code, "inspect", where, error->hint, "%s", error->why);
-    return report_fail(failure, exit_code, "inspect", where, error->hint, "%s (at offset %llu)",
+        return report_fail(failure, exit_code, "inspect", where, hint, "%s", error->why);
+    return report_fail(failure, exit_code, "inspect", where, hint, "%s (at offset %llu)",
                        error->why, (unsigned long long)error->offset);
+}
+
+int view_fail_open(int error, const char *path, struct report_failure *failure)
+{
+    if (error == ENOENT)
+        return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path, advice_kind,
+                           "there is no such file");
+    return report_fail_errno(failure, error, "inspect", path);
 }
 
 const char *view_kind_text(enum view_kind kind)
@@ -70,7 +79,7 @@ static int read_file(const char *path, uint64_t limit, uint8_t **ret_data, size_
         int error = errno;
         if (fd >= 0)
             close(fd);
-        return report_fail_errno(failure, error, "inspect", path);
+        return view_fail_open(error, path, failure);
     }
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > limit) {
         close(fd);
@@ -103,7 +112,6 @@ static int read_file(const char *path, uint64_t limit, uint8_t **ret_data, size_
 
 static int load_state(struct view *view, const char *path, struct report_failure *failure)
 {
-    static const char advice[] = "take the snapshot again";
     struct resume_state state;
     struct resume_diag diag;
     size_t length;
@@ -116,7 +124,7 @@ static int load_state(struct view *view, const char *path, struct report_failure
     if (ret == 0)
         ret = resume_state_machine(&state, &view->machine, &diag);
     if (ret != 0)
-        return report_fail_diag(failure, ret, &diag, "inspect", path, advice);
+        return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
     /* The count is bounded by the format, and each vCPU has had its records checked. */
     view->vcpus = calloc(state.vcpu_count, sizeof(*view->vcpus));
     if (view->vcpus == NULL)
@@ -124,7 +132,7 @@ static int load_state(struct view *view, const char *path, struct report_failure
     for (uint32_t i = 0; i < state.vcpu_count; i++) {
         ret = resume_state_vcpu(&state, i, &view->vcpus[i], &diag);
         if (ret != 0)
-            return report_fail_diag(failure, ret, &diag, "inspect", path, advice);
+            return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
     }
     view->vcpu_count = state.vcpu_count;
     if (view->machine.range_count == 0)
@@ -154,7 +162,7 @@ static int load_plan(struct view *view, const char *path, struct report_failure 
     ret = resume_plan_read(data, length, &view->plan, &diag);
     free(data);
     if (ret != 0)
-        return report_fail_diag(failure, ret, &diag, "inspect", path, "take the snapshot again");
+        return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
     view->have_plan = true;
     if (view->vcpu_count > 0 &&
         resume_landing_compose(&view->vcpus[0], &view->plan.home, &view->landing) == 0)
@@ -230,7 +238,7 @@ static int load_file(struct view *view, bool with_memory, struct report_failure 
         int error = errno;
         if (fd >= 0)
             close(fd);
-        return report_fail_errno(failure, error, "inspect", view->path);
+        return view_fail_open(error, view->path, failure);
     }
     /* What cannot be read twice can only be a stream. */
     ssize_t got = S_ISREG(st.st_mode) ? pread(fd, magic, sizeof(magic), 0) : 0;
@@ -257,7 +265,7 @@ int view_open(struct view *view, const char *path, bool with_memory, struct repo
     view->stream_fd = -1;
     view->path = path;
     if (stat(path, &st) != 0)
-        return report_fail_errno(failure, errno, "inspect", path);
+        return view_fail_open(errno, path, failure);
     int ret = S_ISDIR(st.st_mode) ? load_directory(view, with_memory, failure)
                                   : load_file(view, with_memory, failure);
     if (ret != 0)

@@ -9,6 +9,10 @@
 int view_fail_stream(const struct stream_error *error, const char *where,
                      struct report_failure *failure);
 
+/* view_fail_open - describe that @path could not be opened: an input that is not there was refused,
+ * anything else is the environment's fault. @error: a positive errno value. */
+int view_fail_open(int error, const char *path, struct report_failure *failure);
+
 /*
  * Reads a stream: machine, blocks, devices; the vCPUs unless they are known already; the RAM if
  * @with_memory. Guesses the memory map unless it is known already.

@@ -212,7 +212,7 @@ int view_load_stream(struct view *view, const char *path, bool with_memory,
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return report_fail_errno(failure, errno, "inspect", path);
+        return view_fail_open(errno, path, failure);
     view->stream_fd = fd;
     if (fstat(fd, &st) != 0)
         return report_fail_errno(failure, errno, "inspect", path);

@@ -174,8 +174,13 @@ def flipped(name):
 def missing_file(runner):
     machine, path = runner.copy("bad-missing-file")
     try:
-        os.unlink(os.path.join(path, "plan.rsm"))
-        return refuse_resume(machine, path, REFUSED, "plan.rsm")
+        said = ""
+        for name in ("manifest.json", "stream", "state.rsm", "plan.rsm"):
+            os.rename(os.path.join(path, name), machine.path("aside"))
+            said = refuse_resume(machine, path, REFUSED, re.escape(name))
+            expect(machine.tool("inspect", path), REFUSED, re.escape(name))
+            os.rename(machine.path("aside"), os.path.join(path, name))
+        return said
     finally:
         machine.close()
 

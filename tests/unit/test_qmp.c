@@ -120,8 +120,10 @@ static void an_error_reply_is_told_and_survived(void **context)
     struct qmp *qmp = open_peer(&peer, steps, COUNT(steps));
     assert_int_equal(qmp_execute(qmp, "nix", NULL, NULL, &failure), -EXIT_CODE_REFUSED);
     assert_string_equal(qmp_error_class(qmp), "CommandNotFound");
-    assert_string_equal(report_format(&failure, text, sizeof(text)),
-                        "resumectl: QMP: the peer: nix: The command nix has not been found");
+    assert_string_equal(
+        report_format(&failure, text, sizeof(text)),
+        "resumectl: QMP: the peer: nix: The command nix has not been found (use QEMU "
+        "7.2 to 10 for x86-64; its message says what it minds)");
     char *answer = NULL;
     assert_int_equal(qmp_monitor_command(qmp, "info version", &answer, &failure), 0);
     assert_string_equal(answer, "7.2\r\n");
