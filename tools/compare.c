@@ -203,19 +203,6 @@ static int compare_sections(struct ledger *ledger, const struct vmdesc *a, const
     return ret;
 }
 
-static void find_physical(const struct manifest *manifest, struct ledger_page *page)
-{
-    for (uint32_t i = 0; manifest != NULL && i < manifest->range_count; i++) {
-        const struct manifest_range *range = &manifest->range[i];
-        if (strcmp(range->block, page->block) == 0 && page->offset >= range->offset &&
-            page->offset - range->offset < range->length) {
-            page->has_pa = true;
-            page->pa = range->base_pa + (page->offset - range->offset);
-            return;
-        }
-    }
-}
-
 /* Is all that differs in this page of the home what the landing consists of? */
 static bool is_landing(const struct compare_options *options, const struct ledger_page *page,
                        const uint8_t *a, const uint8_t *b)
@@ -231,6 +218,60 @@ static bool is_landing(const struct compare_options *options, const struct ledge
             return false;
     }
     return true;
+}
+
+static bool physical(const struct manifest *manifest, const char *block, uint64_t offset,
+                     uint64_t *ret_pa)
+{
+    for (uint32_t i = 0; manifest != NULL && i < manifest->range_count; i++) {
+        const struct manifest_range *range = &manifest->range[i];
+        if (strcmp(range->block, block) == 0 && offset >= range->offset &&
+            offset - range->offset < range->length) {
+            *ret_pa = range->base_pa + (offset - range->offset);
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Is all that differs the accessed or dirty flag of an entry that maps the home? The CPU sets them
+ * when the trampoline runs in the home and refills it. Newer kernels clear the dirty flag of what
+ * they map read-only.
+ */
+static bool is_flag_of_home(const struct compare_options *options, const uint8_t *a,
+                            const uint8_t *b)
+{
+    const uint8_t flags = RESUME_PTE_A | RESUME_PTE_D;
+    const uint64_t home = options->home->pa;
+    for (uint32_t i = 0; i < STREAM_PAGE_SIZE; i++) {
+        uint64_t entry = 0;
+        if (a[i] == b[i])
+            continue;
+        if (i % 8 != 0 || (b[i] & ~(a[i] | flags)) != 0 || (a[i] & ~b[i]) != 0)
+            return false;
+        for (uint32_t byte = 8; byte-- > 0;)
+            entry = entry << 8 | a[i + byte];
+        uint64_t size = (entry & RESUME_PTE_PS) != 0 ? UINT64_C(1) << 21 : RESUME_PAGE_SIZE;
+        uint64_t base = entry & UINT64_C(0x000ffffffffff000) & ~(size - 1);
+        if ((entry & RESUME_PTE_P) == 0 || base >= home + options->home->length ||
+            home >= base + size)
+            return false;
+    }
+    return true;
+}
+
+/* What accounts for all that differs in this page, or NULL. */
+static const char *page_reason(const struct compare_options *options,
+                               const struct ledger_page *page, const uint8_t *a, const uint8_t *b)
+{
+    if (options->home == NULL)
+        return NULL;
+    if (page->in_home)
+        return is_landing(options, page, a, b) ? "the landing, in the home" : NULL;
+    return is_flag_of_home(options, a, b)
+               ? "the dirty or accessed flag of the entry that maps the home: the CPU sets it"
+               : NULL;
 }
 
 static void find_runs(struct ledger_page *page, const uint8_t *a, const uint8_t *b)
@@ -265,14 +306,14 @@ static int note_page(struct ledger *ledger, const struct compare_options *option
     page.note = note;
     page.in_home = home != NULL && strcmp(block, home->block) == 0 && offset >= home->offset &&
                    offset - home->offset < home->length;
-    find_physical(options->manifest, &page);
+    page.has_pa = physical(options->manifest, block, offset, &page.pa);
     if (note == NULL) {
         find_runs(&page, a, b);
-        page.expected = page.in_home && is_landing(options, &page, a, b);
+        page.reason = page_reason(options, &page, a, b);
     }
     if (page.in_home)
         ledger->home_bytes += page.bytes;
-    if (page.expected)
+    if (page.reason != NULL)
         ledger->pages_expected++;
     else
         ledger->pages_unexpected++;

@@ -100,8 +100,8 @@ static void print_page(FILE *out, const struct ledger_page *page)
         if (page->run[i].length > 1)
             fprintf(out, "-0x%" PRIx64, start + page->run[i].length - 1);
     }
-    if (page->expected)
-        fprintf(out, ": the landing, in the home\n");
+    if (page->reason != NULL)
+        fprintf(out, ": %s\n", page->reason);
     else
         fprintf(out, "%s: NOT EXPECTED\n", page->in_home ? ", in the home" : "");
 }
@@ -115,7 +115,7 @@ void ledger_print(const struct ledger *ledger, FILE *out)
     fprintf(out, "  %-8s %" PRIu64 " of %" PRIu64 " pages identical", "RAM",
             ledger->pages_identical, ledger->pages);
     if (ledger->pages_expected != 0)
-        fprintf(out, ", %" PRIu64 " with the landing (%" PRIu64 " bytes in the home)",
+        fprintf(out, ", %" PRIu64 " differ for a known reason (%" PRIu64 " bytes in the home)",
                 ledger->pages_expected, ledger->home_bytes);
     if (ledger->pages_unexpected != 0)
         fprintf(out, ", %" PRIu64 " DIFFER", ledger->pages_unexpected);
@@ -139,7 +139,7 @@ void ledger_print(const struct ledger *ledger, FILE *out)
     printed = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < ledger->page_count; i++) {
-            if (ledger->page[i].expected == (pass == 1) && printed++ < PRINT_MAX)
+            if ((ledger->page[i].reason != NULL) == (pass == 1) && printed++ < PRINT_MAX)
                 print_page(out, &ledger->page[i]);
         }
     }
@@ -166,10 +166,11 @@ static json_t *page_json(const struct ledger_page *page)
     for (uint32_t i = 0; i < page->run_count; i++)
         json_array_append_new(runs, json_pack("{s:i, s:i}", "offset", (int)page->run[i].start,
                                               "length", (int)page->run[i].length));
-    json_t *object = json_pack("{s:s, s:I, s:I, s:b, s:b, s:s?, s:o}", "block", page->block,
-                               "offset", (json_int_t)page->offset, "bytes", (json_int_t)page->bytes,
-                               "in_home", (int)page->in_home, "expected", (int)page->expected,
-                               "note", page->note, "runs", runs);
+    json_t *object =
+        json_pack("{s:s, s:I, s:I, s:b, s:b, s:s?, s:s?, s:o}", "block", page->block, "offset",
+                  (json_int_t)page->offset, "bytes", (json_int_t)page->bytes, "in_home",
+                  (int)page->in_home, "expected", (int)(page->reason != NULL), "reason",
+                  page->reason, "note", page->note, "runs", runs);
     if (page->has_pa)
         json_object_set_new(object, "pa", json_integer((json_int_t)page->pa));
     return object;

@@ -41,7 +41,7 @@ struct ledger_page {
     uint64_t pa;
     uint32_t bytes; /* how many differ */
     bool in_home;
-    bool expected;      /* all that differs is the landing */
+    const char *reason; /* static: what accounts for all that differs; NULL = nothing does */
     const char *note;   /* static: "absent in the resumed VM"; NULL = both have it */
     uint32_t run_count; /* in `run`, up to LEDGER_RUN_MAX; the last may stand for more */
     struct ledger_run run[LEDGER_RUN_MAX];
@@ -58,7 +58,7 @@ struct ledger {
     uint64_t device_unexpected;
     uint64_t pages; /* pages of RAM compared */
     uint64_t pages_identical;
-    uint64_t pages_expected; /* in the home, and only the landing differs */
+    uint64_t pages_expected; /* all that differs in them has a reason */
     uint64_t pages_unexpected;
     uint64_t home_bytes; /* bytes that differ inside the home */
     uint32_t field_count;

@@ -19,6 +19,7 @@ struct machine_stream machine_stream_default(void)
         .seed = 0x11,
         .missing_page = MACHINE_STREAM_NO_PAGE,
         .poked_page = MACHINE_STREAM_NO_PAGE,
+        .entry_page = MACHINE_STREAM_NO_PAGE,
         .cpus = 1,
         .first_id = 11,
         .cpu_version = 12,
@@ -68,6 +69,8 @@ static void put_pages(struct builder *b, const struct machine_stream *machine)
         machine_stream_page(machine, i, page);
         if (i == machine->poked_page)
             page[machine->poked_byte] ^= 0x80;
+        for (uint32_t byte = 0; i == machine->entry_page && byte < 8; byte++)
+            page[64 + byte] = (uint8_t)(machine->entry >> 8 * byte);
         if (machine->home != NULL && !machine->home_at_end && i >= machine->home_page &&
             i - machine->home_page < machine->home_pages)
             memcpy(page, machine->home + (i - machine->home_page) * MACHINE_STREAM_PAGE,

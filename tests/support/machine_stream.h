@@ -20,6 +20,8 @@ struct machine_stream {
     uint64_t missing_page; /* not sent, or MACHINE_STREAM_NO_PAGE */
     uint64_t poked_page;   /* one byte differs from what the seed gives, likewise */
     uint32_t poked_byte;
+    uint64_t entry_page; /* this one has `entry` at byte 64, little-endian; likewise */
+    uint64_t entry;
     bool no_rom; /* without that block */
     /* Pages that replace those of pc.ram from `home_page` on: in their place, or, with
      * `home_at_end`, behind all others, each with its block's name. */

@@ -239,11 +239,46 @@ static void finds_a_byte_of_ram(void **state)
     assert_int_equal(page->run_count, 1);
     assert_int_equal(page->run[0].start, 0xfff);
     assert_false(page->in_home);
-    assert_false(page->expected);
+    assert_null(page->reason);
     /* A page of zeroes against one with a single byte. */
     f->resumed.poked_page = 30;
     compare(f);
     assert_int_equal(f->ledger.pages_unexpected, 1);
+}
+
+/* The home is at 0x108000: in a large page at 0, or in 4 KiB pages of its own. */
+static void accepts_flags_of_the_entries_that_map_the_home(void **state)
+{
+    static const struct {
+        uint64_t before;
+        uint64_t after;
+        bool accepted;
+    } cases[] = {
+        {0x00000000000000a1, 0x00000000000000e1, true},  /* a large page: dirty */
+        {0x0000000000000181, 0x00000000000001e1, true},  /* accessed and dirty */
+        {0x0000000000108121, 0x0000000000108161, true},  /* the home's first page */
+        {0x0000000000117121, 0x0000000000117161, true},  /* its last */
+        {0x0000000000118121, 0x0000000000118161, false}, /* the one behind */
+        {0x0000000000107121, 0x0000000000107161, false}, /* the one before */
+        {0x00000000002000a1, 0x00000000002000e1, false}, /* another large page */
+        {0x00000000000000a0, 0x00000000000000e0, false}, /* not present */
+        {0x00000000000000e1, 0x00000000000000a1, false}, /* cleared */
+        {0x00000000000000a1, 0x00000000000000a3, false}, /* made writable */
+        {0x00000000000000a1, 0x80000000000000e1, false}, /* and no-execute */
+        {0x00000000000000a1, 0x00000000000001e1, false}, /* and global */
+    };
+    struct fixture *f = *state;
+    f->source.entry_page = 31;
+    f->resumed.entry_page = 31;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        f->source.entry = cases[i].before;
+        f->resumed.entry = cases[i].after;
+        compare(f);
+        assert_int_equal(f->ledger.page_count, 1);
+        assert_int_equal(f->ledger.page[0].reason != NULL, cases[i].accepted);
+        assert_int_equal(ledger_clean(&f->ledger), cases[i].accepted);
+        assert_int_equal(f->ledger.home_bytes, 0);
+    }
 }
 
 static void finds_a_missing_page(void **state)
@@ -287,7 +322,7 @@ static void accepts_the_landing_and_nothing_else_of_the_home(void **state)
     assert_int_equal(f->ledger.pages_expected, 1);
     assert_int_equal(f->ledger.page_count, 1);
     assert_true(f->ledger.page[0].in_home);
-    assert_true(f->ledger.page[0].expected);
+    assert_non_null(f->ledger.page[0].reason);
     assert_int_equal(f->ledger.page[0].offset, (HOME_PAGE + HOME_PAGES - 1) * 4096);
     assert_true(f->ledger.home_bytes >= LANDING_LENGTH - 1);
     assert_int_equal(f->ledger.home_bytes, f->ledger.page[0].bytes);
@@ -580,6 +615,7 @@ int main(void)
         COMPARE_TEST(finds_a_byte_of_ram),
         COMPARE_TEST(finds_a_missing_page),
         COMPARE_TEST(finds_a_missing_block),
+        COMPARE_TEST(accepts_flags_of_the_entries_that_map_the_home),
         COMPARE_TEST(accepts_the_landing_and_nothing_else_of_the_home),
         COMPARE_TEST(names_every_run_of_bytes),
         COMPARE_TEST(refuses_a_truncated_stream),
