@@ -87,6 +87,7 @@ static bool only_dropped(const struct vmdesc_field *source, const struct vmdesc_
 static const struct rule rules[] = {
     {"timer", "cpu_ticks_offset", NULL, NULL, clock_moved},
     {"timer", "cpu_clock_offset", NULL, NULL, clock_moved},
+    {"timer", "icount/", NULL, NULL, clock_moved}, /* there under -icount only */
     {"apic", "next_time", NULL, NULL, clock_moved},
     {"apic", "timer_expiry", NULL, NULL, clock_moved},
     {"apic", "irr[", NULL, only_set, interrupt_came},

@@ -135,6 +135,13 @@ static void put_devices(struct builder *b, const struct machine_stream *machine)
     build_device(b, "timer", "timer", 0, 2);
     build_field(b, "cpu_ticks_offset", "int64", 8, machine->ticks);
     build_field(b, "cpu_clock_offset", "int64", 8, 77);
+    if (machine->icount != 0) {
+        build_subsections(b);
+        build_subsection(b, "timer/icount", 1);
+        build_field(b, "qemu_icount_bias", "int64", 8, 5);
+        build_field(b, "qemu_icount", "int64", 8, machine->icount);
+        build_subsection_end(b);
+    }
     build_device_end(b);
     b->next_id = machine->first_id;
     for (uint32_t i = 0; i < machine->cpus; i++)

@@ -40,6 +40,7 @@ struct machine_stream {
     uint64_t ticks;           /* of the timer */
     uint32_t widget;          /* the device's value */
     bool x87_pointers;        /* subsection "cpu/fpop_ip_dp" */
+    uint64_t icount;          /* of the timer; 0 = none */
     bool novelty;             /* subsection "cpu/novelty", which nobody knows */
     bool no_widget;           /* without that device */
     const char *widget_field; /* name of its field; NULL = "value" */

@@ -159,6 +159,21 @@ static void accepts_clocks(void **state)
     assert_non_null(find(f, "timer/cpu_ticks_offset")->reason);
 }
 
+static void accepts_the_instruction_counter_as_a_clock(void **state)
+{
+    struct fixture *f = *state;
+    f->source.icount = 1000;
+    f->resumed.icount = 1234;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    assert_int_equal(f->ledger.device_explained, 1);
+    assert_non_null(find(f, "timer/icount/qemu_icount")->reason);
+    /* on one side only: another command line */
+    f->resumed.icount = 0;
+    compare(f);
+    assert_int_equal(f->ledger.device_unexpected, 2);
+}
+
 static void accepts_interrupts_that_came_but_none_that_went(void **state)
 {
     struct fixture *f = *state;
@@ -608,6 +623,7 @@ int main(void)
         COMPARE_TEST(finds_a_register),
         COMPARE_TEST(finds_a_device_field),
         COMPARE_TEST(accepts_clocks),
+        COMPARE_TEST(accepts_the_instruction_counter_as_a_clock),
         COMPARE_TEST(accepts_interrupts_that_came_but_none_that_went),
         COMPARE_TEST(accepts_a_halted_vcpu_that_goes_on),
         COMPARE_TEST(finds_other_sets_of_fields),
