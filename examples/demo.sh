@@ -167,13 +167,14 @@ step "Wait for the end of the source VM" 1 timeout 20 tail --pid="$vm" -f /dev/n
     give_up "the source VM is still there"
 wait "$vm" 2>/dev/null
 vm=''
-[ $keep = no ] || cp --sparse=always "$demo/disk.img" "$demo/disk-at-snapshot.img"
+[ $keep = no ] || cp --sparse=always "$demo/disk.img" "$demo/disk-at-snapshot.img" ||
+    give_up "the disk could not be kept"
 cut=$(stat -c %s "$console")
 before=$(last_line)
 say "The last line before the snapshot: $before"
-if "$resumectl" inspect "$snapshot" >"$demo/logs/inspect.log" 2>&1; then
-    say "What it holds: see $demo/logs/inspect.log"
-fi
+"$resumectl" inspect "$snapshot" >"$demo/logs/inspect.log" 2>&1 ||
+    give_up "the snapshot could not be inspected: see $demo/logs/inspect.log"
+say "What it holds: see $demo/logs/inspect.log"
 
 title "The resume"
 "$resumectl" resume "$snapshot" --verify --json "$demo/ledger.json" --timing "$demo/timing.json" \
@@ -221,7 +222,7 @@ good="${steps_green}ok${steps_plain}"
 echo "  $good  An unpatched Debian kernel, KASLR on, went on under unpatched QEMU and OVMF."
 echo "  $good  Its workload wrote $number lines before the snapshot and $resumed after it:"
 echo "      none lost, none doubled, no sum wrong, no complaint of the kernel."
-python3 - "$demo/ledger.json" <<'END'
+python3 - "$demo/ledger.json" <<'END' || give_up "the verification's ledger cannot be read"
 import json, os, sys
 ok = "\033[32mok\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "ok"
 with open(sys.argv[1], encoding="utf-8") as file:
