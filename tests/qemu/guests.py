@@ -83,6 +83,7 @@ class Linux:
     def __init__(self, machine):
         self.machine = machine
         self.mark = 0
+        self.first_resume = None  # from there on the kernel has nothing to complain about
 
     def wait_lines(self, count, start, seconds, what):
         return self.machine.console.wait_for(r"^workload: line (\d+) .*ticks=\d+\n", seconds, what,
@@ -104,12 +105,14 @@ class Linux:
     def check(self, resumed_at):
         console = self.machine.console
         self.mark += 1
+        if self.first_resume is None:
+            self.first_resume = resumed_at
         console.send(f"mark {self.mark}\n")
         console.wait_for(f"kernel: 6 guest: mark {self.mark}\n", 30, "mark in the kernel log",
                          start=resumed_at, alive=self.machine.alive, never=self.wrong)
         text = console.text()
         return (check_workload(text, last_before=self.last(console.text()[:resumed_at]))
-                + check_kernel(console.text(resumed_at)))
+                + check_kernel(console.text(self.first_resume)))
 
     def end(self):
         """Power the guest off; returns the exit status of the VM's process."""
