@@ -194,7 +194,7 @@ static void explain_bits(int error, const struct resume_diag *diag, char *out, s
         return;
     decode_bits(cr4 ? DECODE_CR4 : DECODE_EFER, refused, names, sizeof(names));
     if (cr4 && (refused & CR4_LA57) != 0) {
-        snprintf(out, capacity, "; the guest uses 5-level paging (CR4.LA57 is set)");
+        snprintf(out, capacity, "; the guest uses 5-level paging: CR4.LA57 is set");
         *advice = "this version resumes guests with 4-level paging: start the source with "
                   "-cpu MODEL,la57=off, or Linux with no5lvl on its command line";
     } else {

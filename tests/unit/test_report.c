@@ -204,7 +204,7 @@ static void refused_control_bits_are_named(void **context)
                                .expected = ~UINT64_C(0x3000),
                                .vcpu = 0};
     report_fail_diag(&failure, RESUME_EUNSUPPORTED, &diag, "a", "b", NULL);
-    assert_non_null(strstr(failure.why, "5-level paging (CR4.LA57 is set)"));
+    assert_non_null(strstr(failure.why, "5-level paging: CR4.LA57 is set"));
     assert_non_null(strstr(failure.advice, "4-level paging"));
     diag.found = 0x2020;
     report_fail_diag(&failure, RESUME_EUNSUPPORTED, &diag, "a", "b", NULL);
