@@ -249,6 +249,57 @@ static int read_device(struct qemu_command *command, const struct qemu_argument 
     return 0;
 }
 
+static int read_drive(struct qemu_command *command, const struct qemu_argument *argument,
+                      struct report_failure *failure)
+{
+    struct qemu_pairs pairs;
+    int result = qemu_command_pairs(argument, "file", &pairs, failure);
+    if (result < 0)
+        return result;
+    const char *temporary = qemu_pairs_get(&pairs, "snapshot");
+    if (temporary != NULL && strcmp(temporary, "on") == 0)
+        command->facts.temporary_drives = true;
+    qemu_pairs_free(&pairs);
+    return 0;
+}
+
+/* "stdio", "mon:stdio", "stdio,id=x", "mon:stdio,signal=off", "curses". */
+static bool is_stdio(const char *value)
+{
+    static const char *const names[] = {"stdio", "curses"};
+    if (strncmp(value, "mon:", 4) == 0)
+        value += 4;
+    size_t length = strcspn(value, ",");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strlen(names[i]) == length && strncmp(value, names[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Which option, if any, makes use of standard input and output? */
+static void find_stdio(struct qemu_command *command)
+{
+    static const char *const options[] = {"serial",     "monitor",  "qmp",
+                                          "qmp-pretty", "parallel", "debugcon",
+                                          "gdb",        "chardev",  "display"};
+    struct qemu_command_facts *facts = &command->facts;
+    for (size_t i = 0; i < command->argument_count; i++) {
+        const struct qemu_argument *argument = &command->arguments[i];
+        if (argument->option == NULL || argument->value == NULL ||
+            (!is_stdio(argument->value) && strstr(argument->value, "backend=stdio") == NULL))
+            continue;
+        for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
+            if (strcmp(argument->option->name, options[k]) == 0)
+                facts->stdio = argument->text;
+        }
+    }
+    /* It puts the first serial port and the monitor there, unless they are elsewhere. */
+    if (command->has_nographic && !command->has_nodefaults &&
+        !(command->has_serial && command->has_monitor))
+        facts->stdio = "-nographic";
+}
+
 static int read_option(struct qemu_command *command, const struct qemu_argument *argument,
                        bool debugcon_is_ours, struct report_failure *failure)
 {
@@ -276,6 +327,8 @@ static int read_option(struct qemu_command *command, const struct qemu_argument 
     case QEMU_OPT_BIOS:
         facts->has_bios = true;
         return 0;
+    case QEMU_OPT_DRIVE:
+        return read_drive(command, argument, failure);
     case QEMU_OPT_SNAPSHOT:
         facts->temporary_drives = true;
         return 0;
@@ -293,7 +346,6 @@ static int read_option(struct qemu_command *command, const struct qemu_argument 
         return 0;
     case QEMU_OPT_OTHER:
     case QEMU_OPT_BLOCKDEV:
-    case QEMU_OPT_DRIVE:
     case QEMU_OPT_GLOBAL:
     case QEMU_OPT_MACHINE:
     case QEMU_OPT_NUMA:
@@ -353,6 +405,7 @@ static int read_facts(struct qemu_command *command, struct report_failure *failu
         result = read_option(command, &command->arguments[i], debugcon_is_ours, failure);
     if (result == 0)
         result = read_machine(command, failure);
+    find_stdio(command);
     if (result == 0)
         result = qemu_command_find_flash(command, failure);
     return result;
@@ -380,6 +433,7 @@ int qemu_command_parse(struct qemu_command **ret, int argc, const char *const *a
             .binary = command->strings[0],
             .machine = "",
             .cpu_model = "",
+            .stdio = "",
             .accelerator = "",
             .memory_size = DEFAULT_MEMORY,
             .cpu_count = 1,

@@ -42,7 +42,10 @@ struct qemu_command_facts {
     bool has_debug_console;  /* an isa-debugcon at port 0x402 of the user's own */
     bool has_gdb;            /* -gdb or -s: dropped from the resumed VM's if it gets our gdbstub */
     bool has_bios;           /* -bios */
-    bool temporary_drives;   /* -snapshot: what the source wrote to its drives is lost */
+    bool temporary_drives;   /* -snapshot, or a -drive with snapshot=on: written data is lost at the
+                                VM's end */
+    const char *stdio;       /* the option that gives a console, monitor or display the standard
+                                input and output: "-serial"; "" = none */
     size_t flash_count;
     struct qemu_flash flash[QEMU_COMMAND_FLASH_MAX];
 };

@@ -342,8 +342,13 @@ void report_log_tail(const char *title, const char *path, unsigned lines)
         start--;
     }
     FILE *out = report_out();
-    if (length > 0)
-        fprintf(out, "--- %s (%s):\n", title, path);
+    if (length > 0) {
+        /* A file without a name is of no use to the user. */
+        if (strncmp(path, "/proc/self/fd/", 14) == 0)
+            fprintf(out, "--- %s:\n", title);
+        else
+            fprintf(out, "--- %s (%s):\n", title, path);
+    }
     while (start < length) {
         const char *line = buffer + start;
         const char *end = memchr(line, '\n', length - start);

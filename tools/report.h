@@ -86,7 +86,8 @@ void report_warning(const char *what, const char *format, ...)
 void report_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* report_log_tail - show the last @lines lines of the file at @path (at most 64 KiB of it are
- * read), indented, under a heading with @title and the path. Control characters are replaced.
+ * read), indented, under a heading with @title and the path, unless it is one of
+ * /proc/self/fd. Control characters are replaced.
  * Silent if the file is missing or empty. */
 void report_log_tail(const char *title, const char *path, unsigned lines);
 

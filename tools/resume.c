@@ -71,7 +71,10 @@ static const struct argp_option options[] = {
      "every page of RAM with the snapshot. When something differs that nothing accounts for, the "
      "VM is ended",
      1},
-    {"detach", KEY_DETACH, NULL, 0, "Exit when the guest runs, and leave QEMU running", 1},
+    {"detach", KEY_DETACH, NULL, 0,
+     "Exit when the guest runs, and leave QEMU running, with standard input from /dev/null and "
+     "without output: its consoles and monitors may not be on stdio, as -nographic has them",
+     1},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Limit for each thing that is waited for: the target to be parked, the stream to be loaded, "
      "the landing (default 120)",
@@ -275,6 +278,17 @@ static int check_command(struct run *run, struct report_failure *failure)
         return report_fail(failure, EXIT_CODE_REFUSED, "check the command line", "-smp", advice,
                            "%" PRIu32 " vCPUs, the snapshot was taken with %" PRIu32,
                            facts->cpu_count, manifest->cpu_count);
+    if (facts->temporary_drives)
+        return report_fail(
+            failure, EXIT_CODE_REFUSED, "check the command line", "its drives",
+            "run the source on overlays of your own (qemu-img create -b), and keep "
+            "them with the snapshot",
+            "-snapshot or snapshot=on: what the source wrote went with its temporary files: "
+            "the guest would find other drives than it left");
+    if (run->arguments->detach && facts->stdio[0] != '\0')
+        return report_fail(failure, EXIT_CODE_REFUSED, "check the command line", facts->stdio,
+                           "give it a socket or a file, or leave out --detach",
+                           "it uses standard input and output, which a detached VM does not keep");
     return 0;
 }
 

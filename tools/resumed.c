@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,6 +52,20 @@ static void close_fd(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
+}
+
+/*
+ * What a VM prints that is to be detached: a file in memory, so that a failure can be explained and
+ * the user's own output does not stay open. resumed_let_go ends its growth.
+ */
+static int open_log(struct resumed *resumed, char *path, size_t capacity,
+                    struct report_failure *failure)
+{
+    resumed->log_fd = memfd_create("qemu-output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (resumed->log_fd < 0)
+        return report_fail_errno(failure, errno, "start", NAME);
+    snprintf(path, capacity, "/proc/self/fd/%d", resumed->log_fd);
+    return 0;
 }
 
 static int make_pair(int fds[2], struct report_failure *failure)
@@ -111,7 +126,11 @@ static int start_process(struct resumed *resumed, const struct resumed_options *
         .start_paused = true,
     };
     struct qemu_argv argv = {NULL, 0};
-    int result = qemu_command_resume(options->command, &added, &argv, failure);
+    char log_path[64] = "";
+    int result = options->detach ? open_log(resumed, log_path, sizeof(log_path), failure) : 0;
+    if (result < 0)
+        return result;
+    result = qemu_command_resume(options->command, &added, &argv, failure);
     if (result < 0)
         return result;
     int fds[4];
@@ -126,6 +145,8 @@ static int start_process(struct resumed *resumed, const struct resumed_options *
         .argv = (const char *const *)argv.argv,
         .fds = fds,
         .fd_count = count,
+        .log_path = options->detach ? log_path : NULL,
+        .null_stdin = options->detach,
         .die_with_parent = !options->detach,
         .own_group = options->detach,
     };
@@ -143,9 +164,8 @@ static int explain(struct resumed *resumed, const char *what, int result,
     if (result == -EXIT_CODE_ENVIRONMENT && resumed->process.pid != 0 &&
         process_wait(&resumed->process, GONE_MS, &code, &ignored) == 0) {
         result = process_fail(&resumed->process, what, failure);
-        /* What it prints is not ours to show: it has the user's terminal. */
         snprintf(failure->advice, sizeof(failure->advice), "%s",
-                 "see what it printed above; the snapshot is as it was");
+                 "see above what it printed; the snapshot is as it was");
     }
     return result;
 }
@@ -166,6 +186,7 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
     int debug_fd = -1;
     memset(out, 0, sizeof(*out));
     out->gdb_fd = -1;
+    out->log_fd = -1;
     out->pipe_fd = -1;
     out->bell.fd = -1;
     out->bell.log_fd = -1;
@@ -467,6 +488,10 @@ void resumed_let_go(struct resumed *resumed)
     resumed->qmp = NULL;
     doorbell_close(&resumed->bell);
     close_fd(&resumed->pipe_fd);
+    /* From here on nobody reads it: writing to it fails, which QEMU does not mind. */
+    if (resumed->log_fd >= 0)
+        (void)fcntl(resumed->log_fd, F_ADD_SEALS, F_SEAL_GROW);
+    close_fd(&resumed->log_fd);
 }
 
 void resumed_end(struct resumed *resumed)

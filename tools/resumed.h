@@ -34,6 +34,7 @@ struct resumed {
     struct qmp *qmp;
     struct gdb *gdb;
     int gdb_fd;  /* until it is spoken to; -1 = none */
+    int log_fd;  /* of one that is to be detached: what it prints; -1 = none */
     int pipe_fd; /* write end of the pipe that the stream goes through; -1 = closed */
     int timeout_ms;
     int write_error; /* errno of a failed resumed_write; ETIMEDOUT = the reader does not read */
@@ -41,7 +42,8 @@ struct resumed {
 
 /*
  * resumed_start - start QEMU, waiting for its stream.
- * Failures: EXIT_CODE_ENVIRONMENT; what QEMU prints goes to stderr.
+ * Failures: EXIT_CODE_ENVIRONMENT; what QEMU prints goes to stderr, and is shown
+ * when it fails if it is to be detached.
  */
 int resumed_start(struct resumed *out, const struct resumed_options *options,
                   struct report_failure *failure);

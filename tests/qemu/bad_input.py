@@ -14,7 +14,7 @@ import threading
 import time
 
 from guests import guest_of
-from harness import Failure, Machine, Settings, Skip, checksums, limit
+from harness import Failure, Machine, Qmp, Settings, Skip, checksums, limit
 
 # resumectl's exit statuses (tools/exit_codes.h).
 REFUSED, USAGE, ENVIRONMENT, DIFFERENT, TIMEOUT = 1, 2, 3, 4, 5
@@ -217,6 +217,36 @@ def other_machine(name, words, **changes):
         finally:
             machine.close()
     return run
+
+
+def detached(runner):
+    """Options that --detach goes without; then a resume whose outputs end with resumectl."""
+    machine, path = runner.copy("detach")
+    try:
+        said = expect(machine.tool("resume", path, "--detach", "--", *machine.command(),
+                                   "-monitor", "stdio"), REFUSED, "--detach", "-monitor")
+        # What QEMU minds must be shown, though it does not have the tool's outputs.
+        expect(machine.tool("resume", path, "--detach", "--", *machine.command(),
+                            "-drive", "file=/nonexistent,if=none", seconds=150),
+               ENVIRONMENT, "Could not open '/nonexistent'")
+        # That this comes back at all shows that nobody holds the pipes any more.
+        code, _, errors = machine.tool("resume", path, "--detach", "--", *machine.command(),
+                                       seconds=150)
+        if code != 0:
+            raise Failure(f"exit status {code}: {errors.strip()[-500:]!r}")
+        pid = int(re.search(r"QEMU has process id (\d+)", errors).group(1))
+        outputs = {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)}
+        machine.console.wait_for(r"^probe: pass (\d+)\n", 60, "fourth pass after the resume",
+                                 count=4, never="probe: FAIL.*|probe: stopped")
+        qmp = Qmp(machine.qmp_path)
+        qmp("quit")
+        qmp.close()
+        machine.console.wait_closed(20, "the detached QEMU's console")
+        if outputs[0] != "/dev/null":
+            raise Failure(f"the detached QEMU's standard input is {outputs[0]}")
+        return said
+    finally:
+        machine.close()
 
 
 def usage(runner):
@@ -558,6 +588,12 @@ CASES = {
     "bad-machine": other_machine("machine", ["machine"], machine="pc"),
     "bad-cpu-model": other_machine("cpu-model", ["CPU"], cpu="qemu64"),
     "bad-cpu-count": other_machine("cpu-count", ["vCPU|CPU"], smp="2"),
+    "bad-temporary-drives": other_machine("temporary-drives", ["-snapshot", "overlay"],
+                                          extra="-snapshot"),
+    "bad-temporary-drive": other_machine(
+        "temporary-drive", ["snapshot=on", "overlay"],
+        extra="-drive if=none,file=/dev/null,format=raw,snapshot=on"),
+    "detach": detached,
     "bad-usage": usage,
     "bad-two-cpus": two_cpus,
     "bad-five-level": five_level,

@@ -303,7 +303,7 @@ class Machine:
             shutil.copy(Settings.flash_vars, self.path("vars.fd"))
 
     def command(self, **changes):
-        """The command line of the VM. changes: machine, ram, cpu, smp in place of the case's."""
+        """The command line of the VM. changes: machine, ram, cpu, smp, extra in place of the case's."""
         get = lambda key, default: changes.get(key, self.case.get(key, default))
         command = [Settings.qemu, "-machine", get("machine", "q35"), "-accel", "tcg",
                    "-cpu", get("cpu", "qemu64"), "-m", get("ram", "512M"),
@@ -327,7 +327,7 @@ class Machine:
             command += ["-kernel", os.path.join(Settings.guest, "probe.efi"),
                         "-fw_cfg", "name=opt/org.libresume.probe/variant,file="
                         + self.path("variant")]
-        extra = shlex.split(self.case.get("extra", ""))
+        extra = shlex.split(get("extra", ""))
         if not any(word in ("-nic", "-netdev") for word in extra):
             extra += ["-nic", "none"]
         return command + extra

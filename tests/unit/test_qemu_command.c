@@ -291,6 +291,54 @@ static void facts_are_read(void **context)
     qemu_command_free(command);
 }
 
+static void drives_that_do_not_last_are_told(void **context)
+{
+    (void)context;
+    static const struct {
+        const char *given;
+        bool temporary;
+    } cases[] = {
+        {"q|-drive|file=a", false},           {"q|-drive|file=a,snapshot=off", false},
+        {"q|-drive|file=snapshot=on", false}, {"q|-drive|file=a,snapshot=on", true},
+        {"q|--snapshot|-drive|file=a", true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct qemu_command *command = parse(cases[i].given);
+        assert_int_equal(qemu_command_facts(command)->temporary_drives, cases[i].temporary);
+        qemu_command_free(command);
+    }
+}
+
+static void users_of_standard_input_are_told(void **context)
+{
+    (void)context;
+    static const struct {
+        const char *given;
+        const char *option;
+    } cases[] = {
+        {"q", ""},
+        {"q|-serial|chardev:stdio|-name|stdio|-drive|file=stdio", ""},
+        {"q|-serial|stdio", "-serial"},
+        {"q|-serial|mon:stdio", "-serial"},
+        {"q|-serial|none|--monitor|stdio", "--monitor"},
+        {"q|-qmp|stdio", "-qmp"},
+        {"q|-chardev|stdio,id=a,signal=off", "-chardev"},
+        {"q|-chardev|id=a,backend=stdio", "-chardev"},
+        {"q|-chardev|file,id=stdio,path=a", ""},
+        {"q|-display|curses,charset=CP437", "-display"},
+        {"q|-nographic", "-nographic"},
+        {"q|-nographic|-serial|file:a", "-nographic"}, /* the monitor */
+        {"q|-nographic|-monitor|none", "-nographic"},  /* the serial port */
+        {"q|-nographic|-serial|file:a|-monitor|none", ""},
+        {"q|-nographic|-nodefaults", ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct qemu_command *command = parse(cases[i].given);
+        assert_string_equal(qemu_command_facts(command)->stdio, cases[i].option);
+        qemu_command_free(command);
+    }
+}
+
 /*
  * What QEMU itself says of its options: 7.2 was asked with `qemu-system-x86_64 -version -OPTION`,
  * which complains when an argument is missing; the last lines are those that came until 10.
@@ -507,6 +555,8 @@ int main(void)
         cmocka_unit_test(parts_can_be_left_out_or_added),
         cmocka_unit_test(formats_for_a_shell),
         cmocka_unit_test(facts_are_read),
+        cmocka_unit_test(drives_that_do_not_last_are_told),
+        cmocka_unit_test(users_of_standard_input_are_told),
         cmocka_unit_test(arguments_are_taken_where_qemu_takes_them),
         cmocka_unit_test(unfit_lines_are_refused),
         cmocka_unit_test(flash_images_are_copied),
