@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture.h"
@@ -20,6 +21,8 @@
 #define NAME "the resumed VM"
 #define QMP_OPEN_MS 30000
 #define GONE_MS 5000
+/* QEMU ends on SIGTERM within milliseconds, unless it hangs. */
+#define STOP_MS 1000
 #define PIPE_SIZE (1 << 20)
 #define CAPTURE_IDLE_MS 60000
 /* The breakpoint comes this much after the landing was announced: a handful of instructions, of
@@ -499,6 +502,10 @@ void resumed_end(struct resumed *resumed)
     if (resumed->process.pid == 0 && resumed->qmp == NULL && resumed->timeout_ms == 0)
         return; /* zeroed: its descriptors are none */
     /* Ended first: closing gdb's connection would let the guest run. */
-    process_stop(&resumed->process, 0);
+    process_stop(&resumed->process, STOP_MS);
+    /* It may have left an unfinished line on the terminal that it shares with this process: on
+     * SIGTERM it ends with a line of its own, but not when it was killed. */
+    if (resumed->log_fd < 0 && resumed->process.ended && WIFSIGNALED(resumed->process.status))
+        fputc('\n', stderr);
     resumed_let_go(resumed);
 }
