@@ -70,8 +70,9 @@ int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length
         uint32_t type = UINT32_MAX;
 
         for (UINTN offset = 0; offset + map->step <= map->length; offset += map->step) {
+            /* Larger than the type: the firmware says by how much to step. */
             const EFI_MEMORY_DESCRIPTOR *d =
-                (const EFI_MEMORY_DESCRIPTOR *)((const uint8_t *)map->descriptors + offset);
+                (const EFI_MEMORY_DESCRIPTOR *)((uintptr_t)map->descriptors + offset);
             uint64_t size = d->NumberOfPages * PAGE_SIZE;
 
             if (at >= d->PhysicalStart && at - d->PhysicalStart < size) {

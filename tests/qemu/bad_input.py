@@ -512,7 +512,47 @@ def planted(name, wish, found):
     return run
 
 
-# ---- The firmware's own refusal ---------------------------------------------------------------
+# ---- The firmware alone -----------------------------------------------------------------------
+
+def start_firmware(machine, name, *arguments):
+    """OVMF with resume.efi and no host tool around it. Returns the log of the debug console."""
+    log = machine.path(f"debug-{name}.log")
+    machine.spawn([Settings.qemu, "-machine", "q35", "-accel", "tcg", "-cpu", "Haswell",
+                   "-m", "512M", "-display", "none", "-nic", "none", "-no-reboot",
+                   "-chardev", "socket,id=console,path=" + machine.console.path,
+                   "-serial", "chardev:console", "-bios", Settings.bios,
+                   "-chardev", "file,id=debug,path=" + log,
+                   "-device", "isa-debugcon,iobase=0x402,chardev=debug", *arguments],
+                  "firmware-" + name)
+    return log
+
+
+def firmware_says(log):
+    """Whether it parks or refuses, and with which words."""
+    found = []
+
+    def look():
+        try:
+            with open(log, "rb") as file:
+                found[:] = re.findall(rb"libresume: (refused: .*|parked)\r?\n", file.read())
+        except FileNotFoundError:
+            pass
+        return found
+
+    wait_until(look, 90, "parking or refusal on the debug console")
+    return found[0].decode("latin-1").strip()
+
+
+def end_firmware(machine):
+    machine.process.terminate()
+    machine.ended(20, "QEMU")
+    machine.console.wait_closed(10, "QEMU's console")
+
+
+def expect_boot_manager(machine, start):
+    machine.console.wait_for(r"BdsDxe|Shell>|UEFI Interactive Shell|Boot Manager|Press any key", 90,
+                             "boot manager after the refusal", start=start, alive=machine.alive)
+
 
 def firmware_refuses(runner):
     """resume.efi itself gets a blob that is not whole: a message, and on to the boot manager."""
@@ -521,8 +561,8 @@ def firmware_refuses(runner):
         sayings = []
         state = os.path.join(path, "state.rsm")
         size = os.path.getsize(state)
-        for turn, damage in enumerate(("flip", "cut", "empty", "none"), 1):
-            blob = machine.path(f"state-{turn}")
+        for damage in ("flip", "cut", "empty", "none"):
+            blob = machine.path(f"state-{damage}")
             with open(state, "rb") as file:
                 data = bytearray(file.read())
             if damage == "flip":
@@ -533,40 +573,64 @@ def firmware_refuses(runner):
                 data = bytearray(8)
             with open(blob, "wb") as file:
                 file.write(data)
-            log = machine.path(f"debug-{turn}.log")
-            start = machine.console.position()
-            command = [Settings.qemu, "-machine", "q35", "-accel", "tcg", "-cpu", "Haswell",
-                       "-m", "512M", "-display", "none", "-nic", "none", "-no-reboot",
-                       "-chardev", "socket,id=console,path=" + machine.console.path,
-                       "-serial", "chardev:console", "-bios", Settings.bios,
-                       "-chardev", "file,id=debug,path=" + log,
-                       "-device", "isa-debugcon,iobase=0x402,chardev=debug",
-                       "-kernel", Settings.resume_efi,
-                       "-fw_cfg", "name=opt/org.libresume/plan,file="
-                       + os.path.join(path, "plan.rsm")]
+            arguments = ["-kernel", Settings.resume_efi, "-fw_cfg",
+                         "name=opt/org.libresume/plan,file=" + os.path.join(path, "plan.rsm")]
             if damage != "none":
-                command += ["-fw_cfg", "name=opt/org.libresume/state,file=" + blob]
-            machine.spawn(command, "firmware-" + damage)
-
-            def refused(log=log):
-                try:
-                    with open(log, "rb") as file:
-                        return re.search(rb"libresume: (refused: .*|parked)\r?\n", file.read())
-                except FileNotFoundError:
-                    return None
-
-            wait_until(refused, 90, "refusal on the debug console")
-            sayings.append(refused().group(1).decode("latin-1").strip())
+                arguments += ["-fw_cfg", "name=opt/org.libresume/state,file=" + blob]
+            start = machine.console.position()
+            sayings.append(firmware_says(start_firmware(machine, damage, *arguments)))
             if sayings[-1] == "parked":
                 raise Failure(f"{damage}: the firmware parked with a damaged blob")
-            machine.console.wait_for(r"BdsDxe|Shell>|UEFI Interactive Shell|Boot Manager|"
-                                     r"Press any key", 90,
-                                     "boot manager after the refusal", start=start,
-                                     alive=machine.alive)
-            machine.process.terminate()
-            machine.ended(20, "QEMU")
-            machine.console.wait_closed(10, "QEMU's console")
+            expect_boot_manager(machine, start)
+            end_firmware(machine)
         return sayings[0]
+    finally:
+        machine.close()
+
+
+def firmware_from_disk(runner):
+    """Without fw_cfg: loader, state and plan as files of an EFI system partition."""
+    machine, path = runner.copy("firmware-from-disk")
+    try:
+        folder = machine.path("esp/EFI/BOOT")
+        os.makedirs(folder)
+        shutil.copy(Settings.resume_efi, os.path.join(folder, "BOOTX64.EFI"))
+        for name in ("state.rsm", "plan.rsm"):
+            shutil.copy(os.path.join(path, name), folder)
+        disk = "file=fat:rw:" + machine.path("esp") + ",format=raw,if=virtio"
+        said = firmware_says(start_firmware(machine, "disk", "-drive", disk))
+        if said != "parked":
+            raise Failure(f"the firmware did not park: {said}")
+        end_firmware(machine)
+        os.remove(os.path.join(folder, "plan.rsm"))
+        start = machine.console.position()
+        said = firmware_says(start_firmware(machine, "no-plan", "-drive", disk))
+        if "plan.rsm" not in said:
+            raise Failure(f"without a plan the firmware says: {said}")
+        expect_boot_manager(machine, start)
+        end_firmware(machine)
+        return "parked; without its plan: " + said
+    finally:
+        machine.close()
+
+
+def trampoline_fault(runner):
+    """An LDT selector that names the guest's code segment passes every check but the CPU's: LLDT
+    raises #GP behind the point of no return, and the trampoline has to say so."""
+    machine, path = runner.copy("bad-trampoline-fault")
+    try:
+        code, output, _ = machine.tool("inspect", "-r", "--json", path, seconds=60)
+        if code != 0:
+            raise Failure(f"inspect ended with status {code}")
+        segments = json.loads(output)["vcpus"][0]["segments"]
+        wrong = int(segments["ldtr"]["selector"], 0) ^ (int(segments["cs"]["selector"], 0) & ~7)
+        before = checksums(path)
+        said = expect(machine.tool("resume", path, "--inject", f"reg:ldtr.selector^{wrong:#x}", "--",
+                                   *machine.command(), seconds=240),
+                      ENVIRONMENT, "vector=0x0*d", "error=0x", "rip=0x", "cr2=0x", "stage=0x0*8")
+        if checksums(path) != before:
+            raise Failure("the snapshot was altered")
+        return said
     finally:
         machine.close()
 
@@ -606,6 +670,8 @@ CASES = {
     "bad-target-killed": target_killed,
     "bad-resume-killed": resume_killed,
     "bad-firmware-refuses": firmware_refuses,
+    "bad-trampoline-fault": trampoline_fault,
+    "firmware-from-disk": firmware_from_disk,
 }
 
 
