@@ -60,8 +60,9 @@ static void query(const struct leaves *leaves, uint32_t leaf, uint32_t subleaf, 
     uint32_t max = leaf >= UINT32_C(0x80000000) ? leaves->max_extended : leaves->max_basic;
 
     memset(out, 0, 4 * sizeof(out[0]));
-    if (leaf <= max)
+    if (leaf <= max) {
         leaves->cpuid->query(leaves->cpuid->ctx, leaf, subleaf, out);
+    }
 }
 
 static int has(const struct leaves *leaves, uint32_t leaf, uint32_t reg, uint32_t bit)
@@ -77,8 +78,9 @@ static uint64_t collect(const struct leaves *leaves, const struct feature *featu
     uint64_t allowed = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (has(leaves, features[i].leaf, features[i].reg, features[i].bit))
+        if (has(leaves, features[i].leaf, features[i].reg, features[i].bit)) {
             allowed |= UINT64_C(1) << features[i].control;
+        }
     }
     return allowed;
 }
@@ -90,8 +92,9 @@ static void identify_xsave(const struct leaves *leaves, struct resume_cpu *cpu)
     query(leaves, 0xd, 0, out);
     cpu->xcr0_allowed = (uint64_t)out[EDX] << 32 | out[EAX];
     for (uint32_t id = 2; id < 63 && cpu->comp_count < RESUME_XCOMP_MAX; id++) {
-        if ((cpu->xcr0_allowed >> id & 1) == 0)
+        if ((cpu->xcr0_allowed >> id & 1) == 0) {
             continue;
+        }
         query(leaves, 0xd, id, out);
         cpu->comp[cpu->comp_count].id = id;
         cpu->comp[cpu->comp_count].offset = out[EBX];
@@ -107,16 +110,18 @@ int resume_cpu_identify(const struct resume_cpuid *cpuid, struct resume_cpu *out
     struct leaves leaves = {cpuid, 0, UINT32_C(0x80000000)};
     uint32_t regs[4] = {0, 0, 0, 0};
 
-    if (cpuid == NULL || cpuid->query == NULL || out == NULL)
+    if (cpuid == NULL || cpuid->query == NULL || out == NULL) {
         return RESUME_EINVAL;
+    }
     memset(&cpu, 0, sizeof(cpu));
     cpuid->query(cpuid->ctx, 0, 0, regs);
     leaves.max_basic = regs[EAX];
     cpuid->query(cpuid->ctx, UINT32_C(0x80000000), 0, regs);
     leaves.max_extended = regs[EAX];
-    if (!has(&leaves, 0x80000001, EDX, 29))
+    if (!has(&leaves, 0x80000001, EDX, 29)) {
         return resume_fail(diag, RESUME_ECPU, "CPUID", "long mode", 0x80000001, 0, 1,
                            RESUME_NO_VCPU);
+    }
 
     cpu.cr4_allowed =
         CR4_PCE | collect(&leaves, cr4_features, sizeof(cr4_features) / sizeof(cr4_features[0]));
@@ -127,10 +132,12 @@ int resume_cpu_identify(const struct resume_cpuid *cpuid, struct resume_cpu *out
     cpu.page_1g = (uint32_t)has(&leaves, 0x80000001, EDX, 26);
     query(&leaves, 0x80000008, 0, regs);
     cpu.pa_bits = regs[EAX] & 0xff;
-    if (cpu.pa_bits < 32 || cpu.pa_bits > 52)
+    if (cpu.pa_bits < 32 || cpu.pa_bits > 52) {
         cpu.pa_bits = 36; /* what the manual says when the leaf is absent */
-    if (cpu.xsave)
+    }
+    if (cpu.xsave) {
         identify_xsave(&leaves, &cpu);
+    }
     *out = cpu;
     return RESUME_OK;
 }
@@ -138,8 +145,9 @@ int resume_cpu_identify(const struct resume_cpuid *cpuid, struct resume_cpu *out
 static int check_bits(const char *field, uint64_t value, uint64_t allowed, uint32_t index,
                       struct resume_diag *diag)
 {
-    if ((value & ~allowed) == 0)
+    if ((value & ~allowed) == 0) {
         return RESUME_OK;
+    }
     return resume_fail(diag, RESUME_ECPU, "CPUID", field, 0, value & ~allowed, allowed, index);
 }
 
@@ -152,20 +160,25 @@ static int check_xsave_layout(const struct resume_cpu *cpu, const struct resume_
         const struct resume_xcomp *have = NULL;
 
         for (uint32_t j = 0; j < cpu->comp_count; j++) {
-            if (cpu->comp[j].id == want->id)
+            if (cpu->comp[j].id == want->id) {
                 have = &cpu->comp[j];
+            }
         }
-        if (want->id < 2)
+        if (want->id < 2) {
             continue; /* x87 and SSE have one place everywhere */
-        if (have == NULL)
+        }
+        if (have == NULL) {
             return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component", want->id,
                                want->id, 0, index);
-        if (have->offset != want->offset)
+        }
+        if (have->offset != want->offset) {
             return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component offset", want->id,
                                want->offset, have->offset, index);
-        if (have->size != want->size)
+        }
+        if (have->size != want->size) {
             return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component size", want->id,
                                want->size, have->size, index);
+        }
     }
     return RESUME_OK;
 }
@@ -177,24 +190,30 @@ int resume_cpu_check(const struct resume_cpu *cpu, const struct resume_vcpu *vcp
     uint64_t xcr0_allowed;
     int err;
 
-    if (cpu == NULL || vcpu == NULL)
+    if (cpu == NULL || vcpu == NULL) {
         return RESUME_EINVAL;
+    }
     xcr0_allowed = cpu->xsave ? cpu->xcr0_allowed : xcr0_default;
     err = check_bits("cr4", vcpu->ctrl.cr4, cpu->cr4_allowed, index, diag);
-    if (err == RESUME_OK)
+    if (err == RESUME_OK) {
         err = check_bits("efer", vcpu->ctrl.efer, cpu->efer_allowed, index, diag);
-    if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0)
+    }
+    if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0) {
         err = check_bits("xcr0", vcpu->ctrl.xcr0, xcr0_allowed, index, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = check_bits("cr3", vcpu->ctrl.cr3, (UINT64_C(1) << cpu->pa_bits) - 1, index, diag);
-    if (err != RESUME_OK)
+    }
+    if (err != RESUME_OK) {
         return err;
+    }
     if (!cpu->rdtscp) {
         const uint64_t *tsc_aux = resume_vcpu_msr(vcpu, RESUME_MSR_TSC_AUX);
 
-        if (tsc_aux != NULL && *tsc_aux != 0)
+        if (tsc_aux != NULL && *tsc_aux != 0) {
             return resume_fail(diag, RESUME_ECPU, "CPUID", "TSC_AUX", 0x80000001, *tsc_aux, 0,
                                index);
+        }
     }
     return check_xsave_layout(cpu, vcpu, index, diag);
 }

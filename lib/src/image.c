@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include <resume/plan.h>
 
+#include "arch.h"
 #include "internal.h"
 #include "msr.h"
-
-#define CR0_PE (UINT64_C(1) << 0)
-#define CR0_EM (UINT64_C(1) << 2)
-#define CR0_TS (UINT64_C(1) << 3)
-#define CR0_WP (UINT64_C(1) << 16)
-#define CR0_AM (UINT64_C(1) << 18)
-#define CR0_NW (UINT64_C(1) << 29)
-#define CR0_CD (UINT64_C(1) << 30)
-#define CR0_PG (UINT64_C(1) << 31)
-
-#define CR4_PAE (UINT64_C(1) << 5)
-#define CR4_PGE (UINT64_C(1) << 7)
-#define CR4_OSFXSR (UINT64_C(1) << 9)
-#define CR4_OSXMMEXCPT (UINT64_C(1) << 10)
-#define CR4_LA57 (UINT64_C(1) << 12)
-#define CR4_PCIDE (UINT64_C(1) << 17)
-#define CR4_OSXSAVE (UINT64_C(1) << 18)
-#define CR4_CET (UINT64_C(1) << 23)
-
-#define XCR0_SSE UINT64_C(2)
-#define XCR0_X87_SSE UINT64_C(3)
 
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
 #define OWN_CODE_DESCRIPTOR UINT64_C(0x00af9b000000ffff)
@@ -49,8 +29,9 @@ static void *window_page(void *ctx, resume_pa_t pa)
 {
     const struct window *window = ctx;
 
-    if (pa < window->base_pa || pa - window->base_pa >= window->length)
+    if (pa < window->base_pa || pa - window->base_pa >= window->length) {
         return NULL;
+    }
     return window->bytes + (pa - window->base_pa);
 }
 
@@ -67,11 +48,13 @@ static int fill_msrs(const struct resume_image_input *input, struct resume_hando
     const struct resume_vcpu *vcpu = input->vcpu;
 
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (!msr_is_listed(input->cpu, vcpu->msr[i].index))
+        if (!msr_is_listed(input->cpu, vcpu->msr[i].index)) {
             continue;
-        if (handoff->msr_count == RESUME_HANDOFF_MSRS)
+        }
+        if (handoff->msr_count == RESUME_HANDOFF_MSRS) {
             return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
                                vcpu->msr_count, RESUME_HANDOFF_MSRS, RESUME_NO_VCPU);
+        }
         handoff->msr[handoff->msr_count++] = vcpu->msr[i];
     }
     return RESUME_OK;
@@ -97,8 +80,9 @@ static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *ha
     handoff->dr7 = vcpu->debug.dr7;
     handoff->fs_base = seg[RESUME_FS].base;
     handoff->gs_base = seg[RESUME_GS].base;
-    for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++)
+    for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++) {
         handoff->selector[i] = seg[i].selector;
+    }
     handoff->gdtr.limit = (uint16_t)gdt_limit;
     handoff->gdtr.base = seg[RESUME_GDTR].base;
     handoff->idtr.limit = (uint16_t)seg[RESUME_IDTR].limit;
@@ -111,14 +95,17 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
     const struct resume_vcpu *vcpu = input->vcpu;
     resume_va_t va = input->home->va;
 
-    handoff->modes_cr0 =
-        (vcpu->ctrl.cr0 & ~(CR0_WP | CR0_TS | CR0_EM | CR0_AM | CR0_CD | CR0_NW)) | CR0_PE | CR0_PG;
-    handoff->modes_cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | (vcpu->ctrl.cr4 & CR4_LA57);
+    handoff->modes_cr0 = (vcpu->ctrl.cr0 & ~(RESUME_CR0_WP | RESUME_CR0_TS | RESUME_CR0_EM |
+                                             RESUME_CR0_AM | RESUME_CR0_CD | RESUME_CR0_NW)) |
+                         RESUME_CR0_PE | RESUME_CR0_PG;
+    handoff->modes_cr4 = RESUME_CR4_PAE | RESUME_CR4_OSFXSR | RESUME_CR4_OSXMMEXCPT |
+                         (vcpu->ctrl.cr4 & RESUME_CR4_LA57);
     if (input->cpu->xsave) {
         handoff->flags |= RESUME_HANDOFF_XSETBV;
-        handoff->modes_cr4 |= CR4_OSXSAVE;
-        if ((handoff->xcr0 & XCR0_SSE) != 0)
+        handoff->modes_cr4 |= RESUME_CR4_OSXSAVE;
+        if ((handoff->xcr0 & RESUME_XCR0_SSE) != 0) {
             handoff->flags |= RESUME_HANDOFF_XRSTOR;
+        }
     }
     handoff->bare_cr3 = vcpu->ctrl.cr3 & ~UINT64_C(0xfff);
     handoff->own_gdtr.limit = RESUME_OWN_GDT_LIMIT;
@@ -137,16 +124,18 @@ static int fill_landing(const struct resume_image_input *input, struct resume_ha
     struct resume_landing landing;
     int err = resume_landing_compose(input->vcpu, input->home, &landing);
 
-    if (err != RESUME_OK)
+    if (err != RESUME_OK) {
         return err;
+    }
     handoff->landing_va = landing.va;
     handoff->landing_rsp = landing.rsp;
     handoff->landing_flags = landing.rflags;
     handoff->landing_rax = landing.rax;
     handoff->refill_length = landing.refill_length;
     handoff->leave_va = landing.va + landing.leave;
-    if (landing.form == RESUME_LANDING_JUMP)
+    if (landing.form == RESUME_LANDING_JUMP) {
         handoff->flags |= RESUME_HANDOFF_KERNEL_CS;
+    }
     memcpy(image + landing.refill_length, landing.bytes, landing.length);
     return RESUME_OK;
 }
@@ -159,12 +148,14 @@ static int fill_xsave(const struct resume_image_input *input, const struct resum
     uint8_t *area = image + RESUME_HOME_XSAVE;
     uint64_t xstate_bv;
 
-    if (xsave->area == NULL || xsave->length < 576 || xsave->length > RESUME_PAGE_SIZE)
+    if (xsave->area == NULL || xsave->length < 576 || xsave->length > RESUME_PAGE_SIZE) {
         return resume_fail(diag, RESUME_EUNSUPPORTED, "XSAVE image", "length", 0, xsave->length,
                            RESUME_PAGE_SIZE, RESUME_NO_VCPU);
+    }
     memcpy(area, xsave->area, xsave->length);
     xstate_bv = resume_load_le64(area + 512);
-    resume_store_le64(area + 512, xstate_bv & (handoff->xcr0 | XCR0_X87_SSE));
+    resume_store_le64(area + 512,
+                      xstate_bv & (handoff->xcr0 | RESUME_XCR0_X87 | RESUME_XCR0_SSE));
     return RESUME_OK;
 }
 
@@ -177,23 +168,28 @@ static int fill_code(const struct resume_image_input *input, uint8_t *image,
     uint8_t *gdt = image + RESUME_HOME_GDT;
     uint8_t *idt = image + RESUME_HOME_OWN_IDT;
 
-    if (input->trampoline_length < sizeof(header))
+    if (input->trampoline_length < sizeof(header)) {
         return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 0, input->trampoline_length,
                            sizeof(header), RESUME_NO_VCPU);
+    }
     memcpy(&header, code,
            sizeof(header)); /* built for this very CPU and compiler: no foreign data */
-    if (header.magic != RESUME_TRAMPOLINE_MAGIC)
+    if (header.magic != RESUME_TRAMPOLINE_MAGIC) {
         return resume_fail(diag, RESUME_EMAGIC, "trampoline", "magic", 0, header.magic,
                            RESUME_TRAMPOLINE_MAGIC, RESUME_NO_VCPU);
-    if (header.version != RESUME_HANDOFF_VERSION)
+    }
+    if (header.version != RESUME_HANDOFF_VERSION) {
         return resume_fail(diag, RESUME_EVERSION, "trampoline", "version", 8, header.version,
                            RESUME_HANDOFF_VERSION, RESUME_NO_VCPU);
-    if (header.size != input->trampoline_length)
+    }
+    if (header.size != input->trampoline_length) {
         return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12, input->trampoline_length,
                            header.size, RESUME_NO_VCPU);
-    if (header.size > room)
+    }
+    if (header.size > room) {
         return resume_fail(diag, RESUME_ENOSPC, "trampoline", "size", 12, header.size, room,
                            RESUME_NO_VCPU);
+    }
     memcpy(image + RESUME_HOME_CODE, code, header.size);
 
     resume_store_le64(gdt + RESUME_OWN_CS, OWN_CODE_DESCRIPTOR);
@@ -218,17 +214,20 @@ static int fill_tables(const struct resume_image_input *input, struct resume_han
     struct resume_phys phys = {window_page, &window};
     struct resume_paging_builder builder;
     struct resume_arena arena;
-    uint32_t levels = (input->vcpu->ctrl.cr4 & CR4_LA57) != 0 ? 5 : 4;
+    uint32_t levels = (input->vcpu->ctrl.cr4 & RESUME_CR4_LA57) != 0 ? 5 : 4;
     int err =
         resume_arena_init(&arena, &phys, home->pa + RESUME_HOME_TABLES, RESUME_HOME_TABLE_PAGES);
 
-    if (err == RESUME_OK)
+    if (err == RESUME_OK) {
         err = resume_paging_builder_init(&builder, &arena, levels, 0, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = resume_paging_map(&builder, home->va, home->pa, home->length,
                                 RESUME_MAP_WRITE | RESUME_MAP_EXEC, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         handoff->tables_cr3 = builder.root_pa;
+    }
     return err;
 }
 
@@ -240,8 +239,9 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
 
     if (input == NULL || input->vcpu == NULL || input->home == NULL || input->cpu == NULL ||
         input->trampoline == NULL || image == NULL || image_length != RESUME_HOME_LENGTH ||
-        input->home->length != RESUME_HOME_LENGTH)
+        input->home->length != RESUME_HOME_LENGTH) {
         return RESUME_EINVAL;
+    }
     memset(&handoff, 0, sizeof(handoff));
     memset(image, input->home->fill, image_length);
     memset(image, 0, RESUME_HOME_CODE);
@@ -260,16 +260,21 @@ int resume_image_build(const struct resume_image_input *input, uint8_t *image, s
     fill_guest(input->vcpu, &handoff);
     fill_interim(input, &handoff);
     err = fill_msrs(input, &handoff, diag);
-    if (err == RESUME_OK)
+    if (err == RESUME_OK) {
         err = fill_xsave(input, &handoff, image, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = fill_code(input, image, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = fill_tables(input, &handoff, image, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = fill_landing(input, &handoff, image);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         memcpy(image + RESUME_HOME_HANDOFF, &handoff, sizeof(handoff));
+    }
     return err;
 }
 
@@ -289,27 +294,35 @@ int resume_transit_build(const struct resume_home *home, uint8_t *staging, resum
     struct resume_arena arena;
     int err;
 
-    if (home == NULL || staging == NULL || !resume_aligned(staging_pa, RESUME_PAGE_SIZE))
+    if (home == NULL || staging == NULL || !resume_aligned(staging_pa, RESUME_PAGE_SIZE)) {
         return RESUME_EINVAL;
-    if (overlap(home->pa, staging_pa, home->length, RESUME_STAGING_LENGTH))
+    }
+    if (overlap(home->pa, staging_pa, home->length, RESUME_STAGING_LENGTH)) {
         return resume_fail(diag, RESUME_ECONFLICT, "transit", "staging", staging_pa, staging_pa,
                            home->pa, RESUME_NO_VCPU);
+    }
     memset(&transit, 0, sizeof(transit));
     err = resume_arena_init(&arena, &phys, staging_pa + RESUME_STAGING_TABLES,
                             RESUME_STAGING_TABLE_PAGES);
-    if (err == RESUME_OK)
+    if (err == RESUME_OK) {
         err = resume_paging_builder_init(&builder, &arena, levels, 0, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = resume_paging_map(&builder, staging_pa, staging_pa, RESUME_STAGING_LENGTH, rights,
                                 diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = resume_paging_map(&builder, home->pa, home->pa, home->length, rights, diag);
-    if (err == RESUME_OK)
+    }
+    if (err == RESUME_OK) {
         err = resume_paging_map(&builder, home->va, home->pa, home->length, rights, diag);
-    if (err != RESUME_OK)
+    }
+    if (err != RESUME_OK) {
         return err;
+    }
     transit.cr3 = builder.root_pa;
-    transit.cr4 = cr4 & ~(CR4_PGE | CR4_PCIDE | CR4_CET); /* the trampoline has no shadow stack */
+    transit.cr4 = cr4 & ~(RESUME_CR4_PGE | RESUME_CR4_PCIDE |
+                          RESUME_CR4_CET); /* the trampoline has no shadow stack */
     transit.image_pa = staging_pa + RESUME_STAGING_IMAGE;
     transit.home_pa = home->pa;
     transit.home_va = home->va;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include <resume/landing.h>
 
+#include "arch.h"
 #include "env.h"
 
-#define FLAG_IF (UINT64_C(1) << 9)
 /* POPFQ at CPL 0 cannot set these (VIP, VIF, RF), or the landing must not run under them (TF, DF). */
 #define FLAGS_ONLY_IRET                                                                            \
-    ((UINT64_C(1) << 8) | (UINT64_C(1) << 10) | (UINT64_C(1) << 16) | (UINT64_C(1) << 19) |        \
-     (UINT64_C(1) << 20))
-#define FLAGS_FIXED UINT64_C(2)
+    (RESUME_RFLAGS_TF | RESUME_RFLAGS_DF | RESUME_RFLAGS_RF | RESUME_RFLAGS_VIF | RESUME_RFLAGS_VIP)
 
 /* Bytes under construction. RESUME_LANDING_MAX holds the longest landing, so nothing overflows;
  * the bound is kept all the same. */
@@ -33,8 +31,9 @@ static void put(struct writer *w, const uint8_t *code, uint32_t length)
 
 static void put_value(struct writer *w, uint64_t value, uint32_t length)
 {
-    for (uint32_t i = 0; i < length; i++)
+    for (uint32_t i = 0; i < length; i++) {
         PUT(w, (uint8_t)(value >> (8 * i)));
+    }
 }
 
 /* A popped selector: the CPU ignores the upper six bytes, so they keep the fill. */
@@ -59,8 +58,9 @@ static int put_load(struct writer *w, uint8_t reg, uint64_t value, int can_pop)
 {
     uint8_t modrm = (uint8_t)(0x40u | (uint32_t)reg << 3 | RESUME_RCX);
 
-    if (value == 0 && reg == RESUME_RCX)
+    if (value == 0 && reg == RESUME_RCX) {
         return 0;
+    }
     if (value == 0) {
         PUT(w, 0x89, (uint8_t)(0xc8 | reg)); /* mov r32, ecx */
     } else if (value <= 0x7f) {
@@ -89,13 +89,16 @@ static enum resume_landing_form choose_form(const struct resume_vcpu *vcpu,
     const struct resume_segment *cs = &vcpu->segs.seg[RESUME_CS];
     uint64_t end = home->va + home->length;
 
-    if (vcpu->regs.rflags & FLAGS_ONLY_IRET)
+    if (vcpu->regs.rflags & FLAGS_ONLY_IRET) {
         return RESUME_LANDING_IRET;
-    if ((cs->selector & 3u) != 0)
+    }
+    if ((cs->selector & 3u) != 0) {
         return RESUME_LANDING_RETF;
+    }
     /* At CPL 0, only a 64-bit code segment can already be loaded while this code runs. */
-    if ((cs->access & RESUME_SEG_L) != 0 && fits_signed(vcpu->regs.rip - end, 32))
+    if ((cs->access & RESUME_SEG_L) != 0 && fits_signed(vcpu->regs.rip - end, 32)) {
         return RESUME_LANDING_JUMP;
+    }
     return RESUME_LANDING_IRET;
 }
 
@@ -111,16 +114,19 @@ static void write_landing(const struct resume_vcpu *vcpu, const struct resume_ho
     uint8_t cr0_low = (uint8_t)vcpu->ctrl.cr0;
 
     PUT(&w, 0xf3, 0xaa); /* rep stosb */
-    if (cr0_low != home->fill)
+    if (cr0_low != home->fill) {
         PUT(&w, 0xb0, cr0_low); /* mov al, imm8 */
-    PUT(&w, 0x0f, 0x22, 0xc0);  /* mov cr0, rax */
-    for (uint32_t i = 0; i < 3; i++) {
-        if (put_load(&w, order[i], gpr[order[i]], out->form != RESUME_LANDING_JUMP))
-            popped[pops++] = gpr[order[i]];
     }
-    out->sti = out->form != RESUME_LANDING_IRET && (vcpu->regs.rflags & FLAG_IF) != 0;
-    if (out->sti)
+    PUT(&w, 0x0f, 0x22, 0xc0); /* mov cr0, rax */
+    for (uint32_t i = 0; i < 3; i++) {
+        if (put_load(&w, order[i], gpr[order[i]], out->form != RESUME_LANDING_JUMP)) {
+            popped[pops++] = gpr[order[i]];
+        }
+    }
+    out->sti = out->form != RESUME_LANDING_IRET && (vcpu->regs.rflags & RESUME_RFLAGS_IF) != 0;
+    if (out->sti) {
         PUT(&w, 0xfb); /* sti: the next instruction still runs before any interrupt */
+    }
     out->leave = w.length;
 
     if (out->form == RESUME_LANDING_JUMP) {
@@ -130,17 +136,20 @@ static void write_landing(const struct resume_vcpu *vcpu, const struct resume_ho
     } else {
         uint32_t data;
 
-        if (out->form == RESUME_LANDING_RETF)
+        if (out->form == RESUME_LANDING_RETF) {
             PUT(&w, 0x48, 0xcb); /* retfq */
-        else
+        } else {
             PUT(&w, 0x48, 0xcf); /* iretq */
+        }
         data = w.length;
-        for (uint32_t i = 0; i < pops; i++)
+        for (uint32_t i = 0; i < pops; i++) {
             put_value(&w, popped[i], 8);
+        }
         put_value(&w, vcpu->regs.rip, 8);
         put_selector(&w, vcpu->segs.seg[RESUME_CS].selector, home->fill);
-        if (out->form == RESUME_LANDING_IRET)
+        if (out->form == RESUME_LANDING_IRET) {
             put_value(&w, vcpu->regs.rflags, 8);
+        }
         put_value(&w, gpr[RESUME_RSP], 8);
         put_selector(&w, vcpu->segs.seg[RESUME_SS].selector, home->fill);
         out->rsp = home->va + home->length - (w.length - data);
@@ -153,8 +162,9 @@ int resume_landing_compose(const struct resume_vcpu *vcpu, const struct resume_h
 {
     struct resume_landing landing;
 
-    if (vcpu == NULL || home == NULL || out == NULL || home->length < RESUME_LANDING_MAX)
+    if (vcpu == NULL || home == NULL || out == NULL || home->length < RESUME_LANDING_MAX) {
         return RESUME_EINVAL;
+    }
     memset(&landing, 0, sizeof(landing));
     landing.form = choose_form(vcpu, home);
     write_landing(vcpu, home, &landing);
@@ -162,10 +172,11 @@ int resume_landing_compose(const struct resume_vcpu *vcpu, const struct resume_h
     landing.va = home->va + home->length - landing.length;
     landing.refill_length = home->length - landing.length;
     landing.rax = (vcpu->ctrl.cr0 & ~UINT64_C(0xff)) | home->fill;
-    landing.rflags =
-        landing.form == RESUME_LANDING_IRET ? FLAGS_FIXED : vcpu->regs.rflags & ~FLAG_IF;
-    for (uint32_t i = 0; i < landing.length; i++)
+    landing.rflags = landing.form == RESUME_LANDING_IRET ? RESUME_RFLAGS_ONE
+                                                         : vcpu->regs.rflags & ~RESUME_RFLAGS_IF;
+    for (uint32_t i = 0; i < landing.length; i++) {
         landing.differs += landing.bytes[i] != home->fill;
+    }
     *out = landing;
     return RESUME_OK;
 }

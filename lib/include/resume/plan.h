@@ -49,7 +49,7 @@ struct resume_image_input {
     const struct resume_vcpu *vcpu; /* validated, in scope, checked against this CPU */
     const struct resume_home *home;
     const struct resume_cpu *cpu; /* the CPU that will run it */
-    const uint8_t *trampoline; /* the trampoline binary, any alignment */
+    const uint8_t *trampoline;    /* the trampoline binary, any alignment */
     size_t trampoline_length;
     uint16_t debug_port; /* I/O port of a debug console, 0 = none */
     uint16_t reserved;
