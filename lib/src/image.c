@@ -154,8 +154,7 @@ static int fill_xsave(const struct resume_image_input *input, const struct resum
     }
     memcpy(area, xsave->area, xsave->length);
     xstate_bv = resume_load_le64(area + 512);
-    resume_store_le64(area + 512,
-                      xstate_bv & (handoff->xcr0 | RESUME_XCR0_X87 | RESUME_XCR0_SSE));
+    resume_store_le64(area + 512, xstate_bv & (handoff->xcr0 | RESUME_XCR0_X87 | RESUME_XCR0_SSE));
     return RESUME_OK;
 }
 
