@@ -20,6 +20,9 @@
 #define OFFSET_ST 32u
 #define OFFSET_XMM 160u
 #define OFFSET_XSTATE_BV 512u
+#define BNDREGS_OFFSET 960u
+#define BNDREGS_SIZE 64u
+#define HFLAGS_MPX_IN_USE (UINT64_C(1) << 26)
 #define HEADER_END 576u
 
 enum {
@@ -34,8 +37,9 @@ enum {
 #define LEGACY_COMPONENTS UINT64_C(3)
 
 static const struct resume_xcomp layout[] = {
-    {COMPONENT_AVX, 576, 256},    {COMPONENT_BNDREGS, 960, 64},    {COMPONENT_BNDCSR, 1024, 64},
-    {COMPONENT_OPMASK, 1088, 64}, {COMPONENT_ZMM_HIGH, 1152, 512}, {COMPONENT_HIGH_ZMM, 1664, 1024},
+    {COMPONENT_AVX, 576, 256},       {COMPONENT_BNDREGS, BNDREGS_OFFSET, BNDREGS_SIZE},
+    {COMPONENT_BNDCSR, 1024, 64},    {COMPONENT_OPMASK, 1088, 64},
+    {COMPONENT_ZMM_HIGH, 1152, 512}, {COMPONENT_HIGH_ZMM, 1664, 1024},
     {COMPONENT_PKRU, 2688, 8},
 };
 
@@ -144,6 +148,19 @@ static void build_component(struct qemu_reader *cpu, uint32_t id, uint8_t *to)
     }
 }
 
+/*
+ * XSTATE_BV of a CPU for which the stream has none: TCG keeps the bits of XSAVE's "in use" for MPX
+ * only, as a flag. To load bounds that are in their initial state, all zero, would set that flag.
+ */
+static uint64_t rebuild_in_use(struct qemu_reader *cpu, uint64_t enabled, const uint8_t *area)
+{
+    uint64_t flag = qemu_need(cpu, UINT32_MAX, "cpu/env.hflags") & HFLAGS_MPX_IN_USE;
+    uint8_t any = 0;
+    for (uint32_t i = 0; i < BNDREGS_SIZE; i++)
+        any |= area[BNDREGS_OFFSET + i];
+    return flag != 0 || any != 0 ? enabled : enabled & ~(UINT64_C(1) << COMPONENT_BNDREGS);
+}
+
 void qemu_xsave_build(struct qemu_reader *cpu, uint32_t accel, uint64_t xcr0, uint64_t cr4,
                       struct resume_xsave *out, uint8_t area[QEMU_CPU_XSAVE_SIZE])
 {
@@ -172,5 +189,5 @@ void qemu_xsave_build(struct qemu_reader *cpu, uint32_t accel, uint64_t xcr0, ui
                                 "start the source with a CPU model without these components",
                                 "XCR0 is 0x%llx: components 0x%llx (AMX, APX, ...) are not known",
                                 (unsigned long long)xcr0, (unsigned long long)unknown);
-    put64(area + OFFSET_XSTATE_BV, in_use != 0 ? in_use : enabled);
+    put64(area + OFFSET_XSTATE_BV, in_use != 0 ? in_use : rebuild_in_use(cpu, enabled, area));
 }

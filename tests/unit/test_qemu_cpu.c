@@ -424,6 +424,11 @@ static void test_all_components(void **state)
     assert_int_equal(m->vcpu.xsave.length, 2696);
     for (unsigned i = 960; i < 2696; i++)
         assert_int_equal(m->area[i], 0);
+    /* Bounds that are zero count as in use only if the CPU's flag says so. */
+    assert_int_equal(le(m->area + 512, 8), 0x2f7);
+    set(m, "cpu/env.hflags", UINT64_C(1) << 26);
+    assert_int_equal(decode(m), 0);
+    assert_int_equal(le(m->area + 512, 8), 0x2ff);
 
     set(m, "cpu/env.xcr0", 0x60007);
     assert_int_equal(decode(m), RESUME_EUNSUPPORTED);
