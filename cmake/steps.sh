@@ -12,6 +12,9 @@
 # On a terminal a step that takes more than a second has a progress bar; into a pipe there is one
 # plain line when it starts and one when it has ended. NO_COLOR is respected.
 
+# mke2fs lies where an ordinary user's shell does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
 steps_init()
 {
     steps_dir=$1

@@ -14,6 +14,9 @@ import tempfile
 import threading
 import time
 
+# mke2fs lies where an ordinary user's shell does not look.
+os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+
 
 class Failure(Exception):
     """The test has failed; the message says why."""
