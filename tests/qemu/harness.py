@@ -238,8 +238,10 @@ class Gdb:
             raise Failure(f"gdbstub: {register} cannot be written: {reply!r}")
 
     def close(self):
-        """Detach; the VM goes on."""
+        """Detach; the VM goes on. Python keeps a socket open as long as its file is: QEMU would not
+        take the next connection."""
         self.request("D")
+        self._file.close()
         self._socket.close()
 
 
