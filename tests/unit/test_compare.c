@@ -430,9 +430,9 @@ struct segment {
     uint64_t flags;
 };
 
-/* A stream with the segments ES CS SS DS FS GS and TR. */
-static uint8_t *build_segments(const struct segment segments[6], const struct segment *tr,
-                               size_t *ret_length)
+/* A stream with the segments ES CS SS DS FS GS and TR, and QEMU's digest. */
+static uint8_t *build_digest(const struct segment segments[6], const struct segment *tr,
+                             uint32_t hflags, size_t *ret_length)
 {
     static const char *const names[] = {"[0]", "[1]", "[2]", "[3]", "[4]", "[5]"};
     struct builder b;
@@ -452,6 +452,7 @@ static uint8_t *build_segments(const struct segment segments[6], const struct se
             build_field(&b, name, part == 1 ? "uint64" : "uint32", part == 1 ? 8 : 4, values[part]);
         }
     }
+    build_field(&b, "env.hflags", "uint32", 4, hflags);
     build_device_end(&b);
     build_finish(&b);
     uint8_t *data = malloc(b.length);
@@ -460,6 +461,42 @@ static uint8_t *build_segments(const struct segment segments[6], const struct se
     *ret_length = b.length;
     build_free(&b);
     return data;
+}
+
+static uint8_t *build_segments(const struct segment segments[6], const struct segment *tr,
+                               size_t *ret_length)
+{
+    return build_digest(segments, tr, 0xc290, ret_length);
+}
+
+/* Bit 5 of the digest is SS's D/B bit: of no meaning where SS is null and the code is 64-bit. */
+static void knows_the_digest_of_a_null_ss(void **state)
+{
+    static const struct {
+        uint64_t ss;
+        uint64_t code;
+        uint32_t resumed;
+        bool accepted;
+    } cases[] = {
+        {0, 0xa09b00, 0xc2b0, true},  {3, 0xa09b00, 0xc2b0, true},  {0x18, 0xa09b00, 0xc2b0, false},
+        {0, 0xc09b00, 0xc2b0, false}, {0, 0xa09b00, 0xc2d0, false}, {0, 0xa09b00, 0xc2b1, false},
+    };
+    struct fixture *f = *state;
+    const struct segment tr = {0x40, 0xfffffe0000003000, 0x4087, 0x8b00};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct segment segments[6] = {
+            [1] = {0x10, 0, 0xffffffff, cases[i].code}, [2] = {cases[i].ss, 0, 0, 0}};
+        size_t a_length;
+        size_t b_length;
+        uint8_t *a = build_segments(segments, &tr, &a_length);
+        uint8_t *b = build_digest(segments, &tr, cases[i].resumed, &b_length);
+        assert_int_equal(compare_data(f, a, a_length, b, b_length), 0);
+        assert_int_equal(f->ledger.field_count, 1);
+        if (ledger_clean(&f->ledger) != cases[i].accepted)
+            fail_msg("case %zu was %saccepted", i, cases[i].accepted ? "not " : "");
+        free(a);
+        free(b);
+    }
 }
 
 static void knows_hidden_parts_of_segments(void **state)
@@ -636,6 +673,7 @@ int main(void)
         COMPARE_TEST(names_every_run_of_bytes),
         COMPARE_TEST(refuses_a_truncated_stream),
         COMPARE_TEST(prints_what_it_found),
+        COMPARE_TEST(knows_the_digest_of_a_null_ss),
         COMPARE_TEST(knows_hidden_parts_of_segments),
         COMPARE_TEST(knows_what_clocks_and_interrupts_change),
         COMPARE_TEST(knows_the_clock_in_the_cmos),
