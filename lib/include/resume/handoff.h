@@ -14,8 +14,8 @@ extern "C" {
 #endif
 
 /*
- * Layout of the home, in bytes from its start. Everything below RESUME_HOME_LANDING is refilled by
- * the landing's first instruction; the landing itself is what remains.
+ * Layout of the home, in bytes from its start. Everything below the landing, which ends
+ * the home, is refilled by the landing's first instruction; the landing itself is what remains.
  */
 #define RESUME_HOME_HANDOFF 0x0000u /* struct resume_handoff */
 #define RESUME_HOME_XSAVE 0x1000u   /* XSAVE image, at most one page */
