@@ -6,9 +6,10 @@
 #ifndef RESUME_TOOLS_RESUME_INPUT_H
 #define RESUME_TOOLS_RESUME_INPUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include <resume/landing.h>
+#include <resume/image.h>
 
 #include "manifest.h"
 #include "report.h"
@@ -23,7 +24,11 @@ struct resume_input {
     uint64_t stream_size;
     const char *stream_hash;
     struct splice_home home;
-    struct resume_landing landing;        /* what will be left of the trampoline */
+    uint8_t fill;                      /* the home's fill byte */
+    struct resume_image_layout layout; /* of the home */
+    uint32_t vcpu_count;
+    uint32_t active_count;
+    bool active[RESUME_HOME_VCPUS];       /* false: dormant, stays as it is in the stream */
     struct splice_poke poke;              /* mask 0 = none */
     char temporary[PATH_MAX_LENGTH / 2];  /* TMPDIR, or /tmp */
     char work_directory[PATH_MAX_LENGTH]; /* private, removed by resume_input_close */
@@ -37,7 +42,8 @@ struct resume_input {
  * resume_input_open - open and check the snapshot in @directory.
  * Manifest, state blob, plan and their checksums, and that the state can be restored, are checked
  * here; the stream's checksum is checked while it is spliced, before anything depends on it.
- * @inject: @count wishes of the form "reg:NAME^MASK" or "ram:ADDRESS^MASK".
+ * @inject: @count wishes of the form "reg:NAME^MASK", "reg:NAME@VCPU^MASK" (without a number the first
+ * active vCPU's) or "ram:ADDRESS^MASK".
  * @out: zeroed; to be closed with resume_input_close, also after a failure.
  * Failures: EXIT_CODE_REFUSED, EXIT_CODE_USAGE (an injection), EXIT_CODE_ENVIRONMENT.
  */
@@ -45,9 +51,9 @@ int resume_input_open(struct resume_input *out, const char *directory, const cha
                       uint32_t count, struct report_failure *failure);
 
 /*
- * resume_input_check - does the parked target fit the snapshot's devices? The check that splice_run
- * makes, before any VM is started for it. Reads the end of the stream only; when that cannot be
- * done this way, nothing is checked.
+ * resume_input_check - does the parked target fit the snapshot? Whether the same vCPUs are active,
+ * and the check that splice_run makes, before any VM is started for it. For that only the end of the
+ * stream is read; when it cannot be found this way, the check is left to splice_run.
  */
 int resume_input_check(const struct resume_input *input, const struct splice_parked *parked,
                        struct report_failure *failure);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * The splice: one stream made of two. Memory and devices are the source's; the vCPUs and the home
- * they wait in are the parked target's.
+ * The splice: one stream made of two. Memory and devices are the source's; the vCPUs that are resumed
+ * and the home they wait in are the parked target's. A dormant vCPU, which the guest never started,
+ * is like a device: it is the source's.
  *
  * The source's stream passes through in constant memory up to its device sections. There the home's
  * pages are inserted as one more part of the RAM section (a later copy of a page replaces an earlier
- * one), and then the device sections follow in the source's order, those of the vCPUs with the
- * target's content.
+ * one), and then the device sections follow in the source's order, those of the resumed vCPUs with
+ * the target's content.
  */
 #ifndef RESUME_TOOLS_SPLICE_H
 #define RESUME_TOOLS_SPLICE_H
@@ -27,7 +28,7 @@
 struct splice_home {
     resume_va_t va;
     resume_pa_t pa;
-    uint64_t length;                 /* RESUME_HOME_LENGTH */
+    uint64_t length;                 /* whole pages, at most RESUME_HOME_LENGTH_MAX */
     uint64_t offset;                 /* of the home in the RAM block */
     char block[MANIFEST_STRING_MAX]; /* name of the RAM block */
 };
@@ -44,19 +45,25 @@ const struct manifest_range *splice_locate(const struct manifest *manifest, resu
 int splice_home_locate(struct splice_home *out, const struct resume_home *home,
                        const struct manifest *manifest, struct report_failure *failure);
 
-/* What a resume needs of the parked target's capture. Owned by the caller; members are read-only. */
+/*
+ * What a resume needs of the parked target's capture. Owned by the caller; members are read-only.
+ * vCPU n is the n-th section "cpu" of the capture and the n-th vCPU of the state blob.
+ */
 struct splice_parked {
-    struct stream stream;          /* the capture, read to its end */
-    struct vmdesc desc;            /* its device sections */
-    struct resume_handoff handoff; /* the home's first page, decoded */
-    uint8_t *home;                 /* the home, RESUME_HOME_LENGTH bytes */
+    struct stream stream;           /* the capture, read to its end */
+    struct vmdesc desc;             /* its device sections */
+    struct resume_control control;  /* the home's part for all vCPUs, decoded */
+    struct resume_handoff *handoff; /* [control.vcpu_count], empty for dormant vCPUs */
+    uint8_t *home;                  /* the home, home_length bytes */
+    uint64_t home_length;
 };
 
 /*
  * splice_parked_read - read a capture of the parked target, once, front to back.
  * @fd: a file, pipe or socket; borrowed.
- * Checks that every page of the home came, that the handoff in it is one of this version for this
- * home, that the vCPU is in it, and that it waits for `go`.
+ * Checks that every page of the home came, that control and handoffs in it are of this version and
+ * for this home, that every active vCPU is in it, and that all of them wait for `go`. Dormant vCPUs
+ * may be anywhere.
  * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT.
  */
 int splice_parked_read(struct splice_parked *out, int fd, const struct splice_home *home,
@@ -65,10 +72,29 @@ int splice_parked_read(struct splice_parked *out, int fd, const struct splice_ho
 /* splice_parked_close - free. A zeroed or closed one is fine. */
 void splice_parked_close(struct splice_parked *parked);
 
+/* splice_parked_active - is vCPU @index resumed? False for a dormant one, and for one that is not
+ * there. */
+bool splice_parked_active(const struct splice_parked *parked, uint32_t index);
+
+/*
+ * splice_parked_slot - the slot of an active vCPU's landing, as it is before the landing runs.
+ * @ret_offset: its offset in the home.
+ * Returns RESUME_LANDING_MAX bytes, borrowed from @parked; NULL for a vCPU that is not active.
+ * After the landing every byte of the slot is the home's fill byte or what it is here.
+ */
+const uint8_t *splice_parked_slot(const struct splice_parked *parked, uint32_t index,
+                                  uint64_t *ret_offset);
+
+/*
+ * splice_parked_index - the number of the vCPU whose sections have this instance id, or UINT32_MAX.
+ */
+uint32_t splice_parked_index(const struct splice_parked *parked, uint32_t instance);
+
 /*
  * splice_check - can the vCPUs of @parked take over the devices of @source?
  * Same machine type, RAM blocks of the same length, the same vCPUs with sections of the same
- * version, and every field that the trampoline neither loads nor derives equal in both.
+ * version, and, for each active vCPU, every field that the trampoline neither loads nor derives equal
+ * in both.
  * @source_stream: for machine type and blocks; NULL when only the sections are at hand.
  * Failure: EXIT_CODE_REFUSED with the field and both values.
  */
@@ -90,16 +116,20 @@ int splice_check(const struct vmdesc *source, const struct stream *source_stream
 #define SPLICE_IRQ_TPR UINT32_C(0x2000)
 
 /*
- * splice_interrupt_request - the pending lines of the resumed vCPU.
+ * splice_interrupt_request - the pending lines of a resumed vCPU.
  * They are the source's, because what drives them is the source's: a line that the parked target
  * had raised must not survive (with no interrupt behind it, QEMU delivers nonsense), and one that
  * the source had raised must not get lost. The parked vCPU has interrupts disabled, so that it is
  * taken after the landing.
- * @source: the source's bits.  @ret: HARD and POLL of them.
+ * @source: the source's bits.
+ * @nmi_blocked: the parked vCPU has NMIs blocked, until the guest unblocks them: one that is
+ * pending waits for that.
+ * @ret: HARD, POLL and, with @nmi_blocked, NMI of them.
  * Failure: EXIT_CODE_REFUSED for a pending event that would be delivered before the landing (NMI,
  * SMI, INIT, SIPI, machine check) or that is not known.
  */
-int splice_interrupt_request(uint32_t source, uint32_t *ret, struct report_failure *failure);
+int splice_interrupt_request(uint32_t source, bool nmi_blocked, uint32_t *ret,
+                             struct report_failure *failure);
 
 /* A wrong byte, planted on purpose: a testing aid for what is to find it. */
 struct splice_poke {
@@ -124,9 +154,9 @@ struct splice_options {
 struct splice_result {
     uint64_t source_bytes;
     uint64_t written;
-    uint32_t sections;          /* device sections */
-    uint32_t replaced;          /* of them, with the target's content */
-    uint32_t interrupt_request; /* of vCPU 0 */
+    uint32_t sections;                             /* device sections */
+    uint32_t replaced;                             /* of them, with the target's content */
+    uint32_t interrupt_request[RESUME_HOME_VCPUS]; /* of each active vCPU, as it was written */
 };
 
 /*
