@@ -176,6 +176,27 @@ static int check_xcr0(const struct check *check)
     return RESUME_OK;
 }
 
+int resume_vcpu_dormant(const struct resume_vcpu *vcpu)
+{
+    const struct resume_run *run = &vcpu->run;
+
+    if ((run->valid & RESUME_RUN_MP_STATE) == 0) {
+        return 0;
+    }
+    switch (run->mp_state) {
+    case RESUME_MP_WAIT_SIPI:
+    case RESUME_MP_UNINITIALIZED:
+        return 1;
+    case RESUME_MP_HALTED:
+        return (vcpu->regs.valid & RESUME_REGS_RFLAGS) != 0 &&
+               (vcpu->ctrl.valid & RESUME_CTRL_EFER) != 0 &&
+               (vcpu->regs.rflags & RESUME_RFLAGS_IF) == 0 &&
+               (vcpu->ctrl.efer & RESUME_EFER_LMA) == 0;
+    default:
+        return 0;
+    }
+}
+
 int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct resume_diag *diag)
 {
     struct check check = {.vcpu = vcpu, .index = index, .levels = 4, .diag = diag};

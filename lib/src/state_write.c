@@ -219,7 +219,7 @@ int resume_state_size(const struct resume_machine *machine, const struct resume_
 }
 
 /* So that the counts above never need a check for overflow. */
-_Static_assert(RESUME_VCPU_MAX *(UINT64_C(4096) + RESUME_XSAVE_MAX) < RESUME_FORMAT_SIZE_MAX,
+_Static_assert(RESUME_VCPU_MAX *(UINT64_C(8192) + RESUME_XSAVE_MAX) < RESUME_FORMAT_SIZE_MAX,
                "the largest blob fits");
 
 int resume_state_write(const struct resume_machine *machine, const struct resume_vcpu *vcpus,
