@@ -23,7 +23,7 @@ extern "C" {
  * blob of the same major whose `compatible` field is at most m.
  */
 #define RESUME_FORMAT_STATE_MAJOR 1
-#define RESUME_FORMAT_STATE_MINOR 0
+#define RESUME_FORMAT_STATE_MINOR 1
 #define RESUME_FORMAT_STATE_COMPATIBLE 0
 
 /* The first 8 bytes of a plan, and its version. */
@@ -88,7 +88,8 @@ extern "C" {
 #define RESUME_FORMAT_SEG_SIZE 248
 #define RESUME_FORMAT_CTRL_SIZE 80
 #define RESUME_FORMAT_DEBUG_SIZE 56
-#define RESUME_FORMAT_RUN_SIZE 40
+#define RESUME_FORMAT_RUN_SIZE 48
+#define RESUME_FORMAT_RUN_SIZE_0 40 /* in minor version 0 */
 
 /* MACHINE: validity bits 0 to 3 in the order of the fields. */
 #define RESUME_FORMAT_MACHINE_SOURCE 8 /* u32, enum resume_source */

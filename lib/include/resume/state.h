@@ -143,6 +143,9 @@ struct resume_run {
     uint32_t nmi_pending;      /* 1 = an NMI waits */
     uint32_t exception_vector; /* pending exception, or RESUME_NO_EVENT */
     uint32_t interrupt_vector; /* interrupt being injected, or RESUME_NO_EVENT */
+    uint32_t apic_id;          /* of the local APIC: what tells the processors apart */
+    uint32_t shadow_length; /* bytes of the instruction before RIP that made interrupt_shadow, or 0
+                                  when not known: running it again makes the shadow again */
 };
 enum resume_mp_state {
     RESUME_MP_RUNNING = 0,
@@ -159,7 +162,9 @@ enum resume_mp_state {
 #define RESUME_RUN_NMI_PENDING (UINT64_C(1) << 5)
 #define RESUME_RUN_EXCEPTION (UINT64_C(1) << 6)
 #define RESUME_RUN_INTERRUPT (UINT64_C(1) << 7)
-#define RESUME_RUN_ALL (UINT64_C(0xff))
+#define RESUME_RUN_APIC_ID (UINT64_C(1) << 8)
+#define RESUME_RUN_SHADOW_LENGTH (UINT64_C(1) << 9)
+#define RESUME_RUN_ALL (UINT64_C(0x3ff))
 
 /* A model-specific register. Presence in the list is its validity. */
 struct resume_msr {
@@ -170,7 +175,7 @@ struct resume_msr {
 #define RESUME_MSR_OPTIONAL UINT32_C(1) /* a machine that lacks it may go on without */
 
 /* The most MSRs a vCPU record may carry. */
-#define RESUME_MSR_MAX 128
+#define RESUME_MSR_MAX 256
 
 /*
  * One component of the XSAVE area as it lies in the record. The layout is always the standard
@@ -317,6 +322,14 @@ int resume_state_write(const struct resume_machine *machine, const struct resume
  * Errors: EMISSING, ECANON, EREGISTER, ECONSISTENT.
  */
 int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct resume_diag *diag);
+
+/*
+ * resume_vcpu_dormant - 1 when nothing but INIT and SIPI makes the vCPU go on, else 0.
+ * That is one that waits for SIPI, or is halted outside long mode with interrupts disabled: a
+ * processor that the guest has never started. Both throw its registers away, so that none of
+ * them is restored: it stays with the devices.
+ */
+int resume_vcpu_dormant(const struct resume_vcpu *vcpu);
 
 /*
  * resume_vcpu_check_scope - can this version of the trampoline restore it?
