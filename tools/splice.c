@@ -90,7 +90,7 @@ static int write_pages(struct splice *splice)
 {
     const struct splice_options *options = splice->options;
     const struct splice_home *home = options->home;
-    const size_t go = RESUME_HOME_HANDOFF + offsetof(struct resume_handoff, go);
+    const size_t go = RESUME_HOME_CONTROL + offsetof(struct resume_control, go);
     uint8_t first[STREAM_PAGE_SIZE];
     const uint32_t one = 1;
     memcpy(first, options->parked->home, sizeof(first));
@@ -194,9 +194,13 @@ static int check_hash(struct splice *splice, const uint8_t *tail, size_t length,
     return 0;
 }
 
-static bool is_replaced(const struct vmdesc_section *section)
+/* The sections of the vCPUs that are resumed. Those of dormant ones stay, like a device's. */
+static bool is_replaced(const struct splice *splice, const struct vmdesc_section *section)
 {
-    return strcmp(section->name, "cpu") == 0 || strcmp(section->name, "cpu_common") == 0;
+    const struct splice_parked *parked = splice->options->parked;
+    if (strcmp(section->name, "cpu") != 0 && strcmp(section->name, "cpu_common") != 0)
+        return false;
+    return splice_parked_active(parked, splice_parked_index(parked, section->instance));
 }
 
 /* The target's cpu_common with the source's pending lines. @ret_payload: to be freed. */
@@ -205,7 +209,9 @@ static int build_common(struct splice *splice, const struct vmdesc_section *thei
                         struct report_failure *failure)
 {
     static const char path[] = "cpu_common/interrupt_request";
-    const struct vmdesc *target = &splice->options->parked->desc;
+    const struct splice_parked *parked = splice->options->parked;
+    const struct vmdesc *target = &parked->desc;
+    const uint32_t index = splice_parked_index(parked, theirs->instance);
     const struct vmdesc_field *from = vmdesc_field_find(&splice->desc, theirs, path);
     const struct vmdesc_field *to = vmdesc_field_find(target, ours, path);
     uint64_t source;
@@ -214,7 +220,8 @@ static int build_common(struct splice *splice, const struct vmdesc_section *thei
         to->array_len != 1)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, ADVICE_AGAIN,
                            "the section has no such number of 32 bits");
-    int result = splice_interrupt_request((uint32_t)source, &request, failure);
+    bool nmi_blocked = (parked->handoff[index].flags & RESUME_HANDOFF_BLOCK_NMI) != 0;
+    int result = splice_interrupt_request((uint32_t)source, nmi_blocked, &request, failure);
     if (result < 0)
         return result;
     uint8_t *payload = malloc(ours->payload_length);
@@ -223,8 +230,7 @@ static int build_common(struct splice *splice, const struct vmdesc_section *thei
     const uint8_t *begin = target->tail + ours->payload;
     memcpy(payload, begin, ours->payload_length);
     put_be32(payload + (to->data - begin), request);
-    if (theirs == vmdesc_section_nth(&splice->desc, "cpu_common", 0))
-        splice->result.interrupt_request = request;
+    splice->result.interrupt_request[index] = request;
     *ret_payload = payload;
     return 0;
 }
@@ -266,7 +272,7 @@ static json_t *describe(const struct splice *splice)
         goto fail;
     for (uint32_t i = 0; i < source->section_count; i++) {
         const struct vmdesc_section *theirs = &source->sections[i];
-        if (!is_replaced(theirs))
+        if (!is_replaced(splice, theirs))
             continue;
         const struct vmdesc_section *ours =
             vmdesc_section_find(target, theirs->name, theirs->instance);
@@ -322,10 +328,11 @@ static int write_devices(struct splice *splice, struct report_failure *failure)
     int result = 0;
     for (uint32_t i = 0; result == 0 && i < source->section_count; i++) {
         const struct vmdesc_section *section = &source->sections[i];
-        size_t until = is_replaced(section) ? section->start : section->end;
+        bool replaced = is_replaced(splice, section);
+        size_t until = replaced ? section->start : section->end;
         if (write_out(splice, source->tail + at, until - at) != 0)
             return fail_write(failure);
-        if (is_replaced(section))
+        if (replaced)
             result = write_replaced(splice, section, failure);
         at = section->end;
         splice->result.sections++;

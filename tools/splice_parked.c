@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The parked target's side of a splice: reading its capture, and whether it fits the source. */
+/* The parked target's side of a splice: reading its capture, and whether it is parked. */
 #define _GNU_SOURCE
 #include "splice.h"
 
@@ -7,15 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare.h"
-#include "qemu_fields.h"
+#include <resume/image.h>
 
 #define WHAT_PARKED "read the parked target"
-#define WHAT_CHECK "compare source and parked target"
 #define ADVICE_COMMAND "give the very command line that started the source VM"
 #define ADVICE_QEMU "use the QEMU that the source ran under"
 #define ADVICE_START "start the resume again; if it stays so, report a defect"
-#define HOME_PAGES (RESUME_HOME_LENGTH / STREAM_PAGE_SIZE)
+#define ADVICE_VERSION "build resume.efi and resumectl from the same version"
+
+/* Of QEMU's "cpu/env.hflags2": NMIs are blocked. */
+#define HFLAGS2_NMI UINT64_C(4)
 
 int splice_report(struct report_failure *failure, const struct stream_error *error,
                   const char *what, const char *where)
@@ -51,11 +52,12 @@ int splice_home_locate(struct splice_home *out, const struct resume_home *home,
 {
     struct splice_home located;
     memset(&located, 0, sizeof(located));
-    if (home->length != RESUME_HOME_LENGTH)
-        return report_fail(failure, EXIT_CODE_REFUSED, "locate the home", MANIFEST_PLAN,
-                           "take the snapshot again",
-                           "the home has 0x%" PRIx64 " bytes, this version needs 0x%x",
-                           home->length, RESUME_HOME_LENGTH);
+    if (home->length == 0 || home->length > RESUME_HOME_LENGTH_MAX ||
+        home->length % STREAM_PAGE_SIZE != 0)
+        return report_fail(
+            failure, EXIT_CODE_REFUSED, "locate the home", MANIFEST_PLAN, "take the snapshot again",
+            "the home has 0x%" PRIx64 " bytes, expected whole pages, at most 0x%" PRIx64 " bytes",
+            home->length, RESUME_HOME_LENGTH_MAX);
     const struct manifest_range *range =
         splice_locate(manifest, home->pa, home->length, &located.offset);
     if (range == NULL || located.offset % STREAM_PAGE_SIZE != 0)
@@ -120,35 +122,113 @@ static int read_capture(struct splice_parked *parked, const struct splice_home *
     return vmdesc_open(&parked->desc, tail, length, offset, error);
 }
 
-static int check_handoff(const struct splice_parked *parked, const struct splice_home *home,
+static int check_control(const struct resume_control *control, const struct splice_home *home,
                          struct report_failure *failure)
 {
-    const struct resume_handoff *handoff = &parked->handoff;
-    static const char advice[] = "build resume.efi and resumectl from the same version";
-    if (handoff->magic != RESUME_HANDOFF_MAGIC)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", advice,
-                           "no handoff at physical 0x%" PRIx64 ": found magic 0x%" PRIx64
+    static const char where[] = "control of the home";
+    struct resume_image_layout layout;
+    if (control->magic != RESUME_CONTROL_MAGIC)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+                           "no home in use at physical 0x%" PRIx64 ": found magic 0x%" PRIx64
                            ", expected 0x%" PRIx64,
-                           home->pa, handoff->magic, RESUME_HANDOFF_MAGIC);
-    if (handoff->version != RESUME_HANDOFF_VERSION || handoff->size != sizeof(*handoff))
+                           home->pa, control->magic, RESUME_CONTROL_MAGIC);
+    if (control->version != RESUME_HANDOFF_VERSION || control->size != sizeof(*control))
         return report_fail(
-            failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", advice,
+            failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
             "version %" PRIu32 " with %" PRIu32 " bytes, expected version %u with %zu bytes",
-            handoff->version, handoff->size, RESUME_HANDOFF_VERSION, sizeof(*handoff));
-    if (handoff->home_va != home->va || handoff->home_pa != home->pa ||
-        handoff->home_length != home->length)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", ADVICE_START,
+            control->version, control->size, RESUME_HANDOFF_VERSION, sizeof(*control));
+    if (control->home_va != home->va || control->home_pa != home->pa ||
+        control->home_length != home->length)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
                            "it waits in another home: at 0x%" PRIx64 " (physical 0x%" PRIx64
                            ", 0x%" PRIx64 " bytes), expected 0x%" PRIx64 " (physical 0x%" PRIx64
                            ", 0x%" PRIx64 " bytes)",
-                           handoff->home_va, handoff->home_pa, handoff->home_length, home->va,
+                           control->home_va, control->home_pa, control->home_length, home->va,
                            home->pa, home->length);
-    if (handoff->stage != RESUME_STAGE_PARKED || handoff->go != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "handoff", ADVICE_START,
-                           "it is not parked: stage %" PRIu32 ", go %" PRIu32
-                           ", expected stage %d, go 0",
-                           handoff->stage, handoff->go, (int)RESUME_STAGE_PARKED);
+    if (resume_image_layout_compute(control->vcpu_count, control->xsave_length, &layout) != 0 ||
+        layout.length != home->length || layout.block_length != control->block_length ||
+        layout.xsave_length != control->xsave_length)
+        return report_fail(
+            failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+            "%" PRIu32 " vCPUs with blocks of 0x%" PRIx32 " bytes and XSAVE images of 0x%" PRIx32
+            " do not make a home of 0x%" PRIx64 " bytes",
+            control->vcpu_count, control->block_length, control->xsave_length, home->length);
+    if (control->go != 0 || control->active_count == 0 || control->parked != control->active_count)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
+                           "it is not parked: go %" PRIu32 ", %" PRIu32 " of %" PRIu32
+                           " active vCPUs wait, expected go 0 and all of them",
+                           control->go, control->parked, control->active_count);
     return 0;
+}
+
+/* Where vCPU @index has its slot, in bytes from the home's start. @control: checked. */
+static uint64_t slot_offset(const struct resume_control *control, uint32_t index)
+{
+    struct resume_image_layout layout = {0};
+    resume_image_layout_compute(control->vcpu_count, control->xsave_length, &layout);
+    return layout.landings + (uint64_t)index * RESUME_LANDING_MAX;
+}
+
+static int check_handoff(const struct splice_parked *parked, uint32_t index,
+                         struct report_failure *failure)
+{
+    const struct resume_handoff *handoff = &parked->handoff[index];
+    const uint64_t slot = parked->control.home_va + slot_offset(&parked->control, index);
+    char where[32];
+    snprintf(where, sizeof(where), "handoff of vCPU %" PRIu32, index);
+    if (handoff->magic != RESUME_HANDOFF_MAGIC)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+                           "no handoff: found magic 0x%" PRIx64 ", expected 0x%" PRIx64,
+                           handoff->magic, RESUME_HANDOFF_MAGIC);
+    if (handoff->version != RESUME_HANDOFF_VERSION || handoff->size != sizeof(*handoff))
+        return report_fail(
+            failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+            "version %" PRIu32 " with %" PRIu32 " bytes, expected version %u with %zu bytes",
+            handoff->version, handoff->size, RESUME_HANDOFF_VERSION, sizeof(*handoff));
+    if (handoff->index != index)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+                           "it says that it is of vCPU %" PRIu32, handoff->index);
+    if (handoff->landing_va - slot >= RESUME_LANDING_MAX ||
+        handoff->leave_va - slot >= RESUME_LANDING_MAX)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
+                           "its landing, from 0x%" PRIx64 " to 0x%" PRIx64
+                           ", is not in its slot at 0x%" PRIx64,
+                           handoff->landing_va, handoff->leave_va, slot);
+    if (handoff->stage != RESUME_STAGE_PARKED)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
+                           "the vCPU is not parked: stage %" PRIu32 ", expected %d", handoff->stage,
+                           (int)RESUME_STAGE_PARKED);
+    return 0;
+}
+
+/* Decodes and checks what the planner and the trampoline left in the home. */
+static int read_handoffs(struct splice_parked *parked, const struct splice_home *home,
+                         struct report_failure *failure)
+{
+    struct resume_control *control = &parked->control;
+    uint32_t active = 0;
+    memcpy(control, parked->home + RESUME_HOME_CONTROL, sizeof(*control));
+    int result = check_control(control, home, failure);
+    if (result < 0)
+        return result;
+    parked->handoff = calloc(control->vcpu_count, sizeof(*parked->handoff));
+    if (parked->handoff == NULL)
+        return report_fail_memory(failure, WHAT_PARKED);
+    for (uint32_t i = 0; result == 0 && i < control->vcpu_count; i++) {
+        const size_t at = RESUME_HOME_BLOCKS + (size_t)i * control->block_length;
+        memcpy(&parked->handoff[i], parked->home + at + RESUME_BLOCK_HANDOFF,
+               sizeof(parked->handoff[i]));
+        if (!splice_parked_active(parked, i))
+            continue;
+        active++;
+        result = check_handoff(parked, i, failure);
+    }
+    if (result == 0 && active != control->active_count)
+        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "control of the home",
+                             ADVICE_VERSION,
+                             "%" PRIu32 " vCPUs are to be resumed, but %" PRIu32 " have a handoff",
+                             control->active_count, active);
+    return result;
 }
 
 /* A number of a section, by its path. */
@@ -162,37 +242,69 @@ static int section_number(const struct vmdesc *desc, const struct vmdesc_section
     return 0;
 }
 
-/* The vCPUs must be where the trampoline waits: what runs after the splice is what they execute. */
-static int check_cpus(const struct splice_parked *parked, const struct splice_home *home,
-                      struct report_failure *failure)
+/* The vCPU must be where the trampoline waits: what runs after the splice is what it executes. */
+static int check_cpu(const struct splice_parked *parked, uint32_t index,
+                     const struct splice_home *home, struct report_failure *failure)
 {
     const struct vmdesc *desc = &parked->desc;
-    uint32_t count = vmdesc_section_count(desc, "cpu");
-    if (count == 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_QEMU,
-                           "its stream has no \"cpu\" section");
-    if (count != 1)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices",
-                           "this version resumes machines with one vCPU",
-                           "it has %" PRIu32 " vCPUs", count);
-    const struct vmdesc_section *cpu = vmdesc_section_nth(desc, "cpu", 0);
+    const struct vmdesc_section *cpu = vmdesc_section_nth(desc, "cpu", index);
     const struct vmdesc_section *common = vmdesc_section_find(desc, "cpu_common", cpu->instance);
+    char where[32];
+    snprintf(where, sizeof(where), "vCPU %" PRIu32, index);
     if (common == NULL)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_QEMU,
                            "its stream has no \"cpu_common\" section of instance %" PRIu32,
                            cpu->instance);
     uint64_t rip = 0;
     uint64_t halted = 0;
+    uint64_t hflags2 = HFLAGS2_NMI;
     int result = section_number(desc, cpu, "cpu/env.eip", &rip, failure);
     if (result == 0)
         result = section_number(desc, common, "cpu_common/halted", &halted, failure);
+    if (result == 0 && (parked->handoff[index].flags & RESUME_HANDOFF_BLOCK_NMI) != 0)
+        result = section_number(desc, cpu, "cpu/env.hflags2", &hflags2, failure);
     if (result < 0)
         return result;
     if (rip < home->va || rip - home->va >= home->length || halted != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "cpu", ADVICE_START,
-                           "its vCPU does not wait in the home: RIP 0x%" PRIx64 ", halted %" PRIu64
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
+                           "it does not wait in the home: RIP 0x%" PRIx64 ", halted %" PRIu64
                            ", expected a RIP from 0x%" PRIx64 " to below 0x%" PRIx64 ", halted 0",
                            rip, halted, home->va, home->va + home->length);
+    if ((hflags2 & HFLAGS2_NMI) == 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
+                           "it waits with NMIs unblocked, the guest has them blocked");
+    return 0;
+}
+
+static int check_cpus(const struct splice_parked *parked, const struct splice_home *home,
+                      struct report_failure *failure)
+{
+    uint32_t count = vmdesc_section_count(&parked->desc, "cpu");
+    int result = 0;
+    if (count == 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_QEMU,
+                           "its stream has no \"cpu\" section");
+    if (count != parked->control.vcpu_count)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "devices", ADVICE_COMMAND,
+                           "it has %" PRIu32 " vCPUs, the snapshot %" PRIu32, count,
+                           parked->control.vcpu_count);
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        if (splice_parked_active(parked, i))
+            result = check_cpu(parked, i, home, failure);
+    }
+    return result;
+}
+
+static int check_pages(const bool *seen, const struct splice_home *home,
+                       struct report_failure *failure)
+{
+    for (uint64_t i = 0; i < home->length / STREAM_PAGE_SIZE; i++) {
+        if (!seen[i])
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "its stream", ADVICE_START,
+                               "page %" PRIu64 " of the home (offset 0x%" PRIx64
+                               " of RAM block \"%s\") is not in it",
+                               i, home->offset + i * STREAM_PAGE_SIZE, home->block);
+    }
     return 0;
 }
 
@@ -201,34 +313,26 @@ int splice_parked_read(struct splice_parked *out, int fd, const struct splice_ho
 {
     struct splice_parked parked;
     struct stream_error error;
-    bool seen[HOME_PAGES] = {false};
     memset(&parked, 0, sizeof(parked));
     memset(&error, 0, sizeof(error));
-    parked.home = calloc(1, RESUME_HOME_LENGTH);
-    if (parked.home == NULL)
-        return report_fail_memory(failure, WHAT_PARKED);
-    int result = stream_open_fd(&parked.stream, fd, &error);
+    bool *seen = calloc((size_t)(home->length / STREAM_PAGE_SIZE), sizeof(*seen));
+    parked.home = calloc(1, (size_t)home->length);
+    parked.home_length = home->length;
+    int result = seen == NULL || parked.home == NULL ? report_fail_memory(failure, WHAT_PARKED) : 0;
+    if (result == 0) {
+        int ret = stream_open_fd(&parked.stream, fd, &error);
+        if (ret == 0)
+            ret = read_capture(&parked, home, seen, progress, &error);
+        if (ret != 0)
+            result = splice_report(failure, &error, WHAT_PARKED, "its stream");
+    }
     if (result == 0)
-        result = read_capture(&parked, home, seen, progress, &error);
-    if (result != 0) {
-        result = splice_report(failure, &error, WHAT_PARKED, "its stream");
-        goto out;
-    }
-    for (uint32_t i = 0; i < HOME_PAGES; i++) {
-        if (!seen[i]) {
-            result =
-                report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, "its stream", ADVICE_START,
-                            "page %" PRIu32 " of the home (offset 0x%" PRIx64
-                            " of RAM block \"%s\") is not in it",
-                            i, home->offset + (uint64_t)i * STREAM_PAGE_SIZE, home->block);
-            goto out;
-        }
-    }
-    memcpy(&parked.handoff, parked.home + RESUME_HOME_HANDOFF, sizeof(parked.handoff));
-    result = check_handoff(&parked, home, failure);
+        result = check_pages(seen, home, failure);
+    if (result == 0)
+        result = read_handoffs(&parked, home, failure);
     if (result == 0)
         result = check_cpus(&parked, home, failure);
-out:
+    free(seen);
     if (result < 0)
         splice_parked_close(&parked);
     else
@@ -240,192 +344,32 @@ void splice_parked_close(struct splice_parked *parked)
 {
     vmdesc_close(&parked->desc);
     stream_close(&parked->stream);
+    free(parked->handoff);
     free(parked->home);
     memset(parked, 0, sizeof(*parked));
 }
 
-/* "0x10" for a number, the first bytes in hexadecimal for anything else. */
-static char *format_value(const struct vmdesc_field *field, char *buffer, size_t capacity)
+bool splice_parked_active(const struct splice_parked *parked, uint32_t index)
 {
-    uint64_t value;
-    if (field == NULL) {
-        snprintf(buffer, capacity, "absent");
-    } else if (vmdesc_field_u64(field, &value) == 0) {
-        snprintf(buffer, capacity, "0x%" PRIx64, value);
-    } else {
-        uint64_t length = (uint64_t)field->size * field->array_len;
-        size_t at = 0;
-        for (uint64_t i = 0; i < length && at + 6 < capacity; i++)
-            at += (size_t)snprintf(buffer + at, capacity - at, "%02x", field->data[i]);
-        if (length * 2 > at)
-            snprintf(buffer + at, capacity - at, "...");
+    return parked->handoff != NULL && index < parked->control.vcpu_count &&
+           (parked->handoff[index].flags & RESUME_HANDOFF_ACTIVE) != 0;
+}
+
+const uint8_t *splice_parked_slot(const struct splice_parked *parked, uint32_t index,
+                                  uint64_t *ret_offset)
+{
+    if (!splice_parked_active(parked, index))
+        return NULL;
+    *ret_offset = slot_offset(&parked->control, index);
+    return parked->home + *ret_offset;
+}
+
+uint32_t splice_parked_index(const struct splice_parked *parked, uint32_t instance)
+{
+    for (uint32_t i = 0; i < parked->control.vcpu_count; i++) {
+        const struct vmdesc_section *cpu = vmdesc_section_nth(&parked->desc, "cpu", i);
+        if (cpu != NULL && cpu->instance == instance)
+            return i;
     }
-    return buffer;
-}
-
-static const struct vmdesc_field *same_field(const struct vmdesc *desc,
-                                             const struct vmdesc_section *section,
-                                             const struct vmdesc_field *wanted, uint32_t guess)
-{
-    const struct vmdesc_field *fields = desc->fields + section->first_field;
-    for (uint32_t i = 0; i < section->field_count; i++) {
-        /* Sections of one QEMU version have the same order but for subsections. */
-        const struct vmdesc_field *field = &fields[(guess + i) % section->field_count];
-        if (field->duplicate == wanted->duplicate && strcmp(field->path, wanted->path) == 0)
-            return field;
-    }
-    return NULL;
-}
-
-static bool equal_field(const struct vmdesc_field *a, const struct vmdesc_field *b)
-{
-    return a != NULL && b != NULL && a->size == b->size && a->array_len == b->array_len &&
-           memcmp(a->data, b->data, (size_t)a->size * a->array_len) == 0;
-}
-
-/*
- * Every field of @section that nothing restores must be in @other with the same value.
- * @swapped: @section is the target's.
- */
-static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *section,
-                        const struct vmdesc *other_desc, const struct vmdesc_section *other,
-                        bool swapped, struct report_failure *failure)
-{
-    for (uint32_t i = 0; i < section->field_count; i++) {
-        const struct vmdesc_field *field = &desc->fields[section->first_field + i];
-        const char *reason;
-        enum field_class class = qemu_field_class(field->path, &reason);
-        if (class != FIELD_MUST_EQUAL && class != FIELD_UNKNOWN)
-            continue;
-        const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
-        if (swapped ? twin != NULL : equal_field(field, twin))
-            continue; /* found in both: compared when looked at from the source's side */
-        if (compare_tpr_copy(field, twin))
-            continue;
-        char mine[64];
-        char theirs[64];
-        format_value(field, mine, sizeof(mine));
-        format_value(twin, theirs, sizeof(theirs));
-        return report_fail(
-            failure, EXIT_CODE_REFUSED, WHAT_CHECK, field->path,
-            "if the command line is the source's, the guest changed something that this version "
-            "does not restore",
-            "the source has %s, the parked target %s: %s", swapped ? theirs : mine,
-            swapped ? mine : theirs, reason);
-    }
-    return 0;
-}
-
-/* Is there an event pending on the source's vCPU that cannot be kept? Better asked early. */
-static int check_pending(const struct vmdesc *source, const struct vmdesc_section *section,
-                         struct report_failure *failure)
-{
-    uint64_t request;
-    uint32_t kept;
-    int result = section_number(source, section, "cpu_common/interrupt_request", &request, failure);
-    return result < 0 ? result : splice_interrupt_request((uint32_t)request, &kept, failure);
-}
-
-static int check_section(const struct vmdesc *source, const struct vmdesc_section *theirs,
-                         const struct vmdesc *target, struct report_failure *failure)
-{
-    const struct vmdesc_section *ours = vmdesc_section_find(target, theirs->name, theirs->instance);
-    if (ours == NULL)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, theirs->name, ADVICE_COMMAND,
-                           "instance %" PRIu32 " is in the source but not in the parked target",
-                           theirs->instance);
-    if (ours->version != theirs->version)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, theirs->name,
-                           "use the QEMU that the source ran under",
-                           "section version %" PRIu32 " in the source, %" PRIu32
-                           " in the parked target",
-                           theirs->version, ours->version);
-    int result = check_fields(source, theirs, target, ours, false, failure);
-    if (result == 0)
-        result = check_fields(target, ours, source, theirs, true, failure);
-    if (result == 0 && strcmp(theirs->name, "cpu_common") == 0)
-        result = check_pending(source, theirs, failure);
-    return result;
-}
-
-static int check_machine(const struct stream *source, const struct stream *target,
-                         struct report_failure *failure)
-{
-    if (strcmp(stream_machine(source), stream_machine(target)) != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, "machine type", ADVICE_COMMAND,
-                           "the source is \"%s\", the parked target \"%s\"", stream_machine(source),
-                           stream_machine(target));
-    uint32_t count;
-    const struct stream_block *blocks = stream_blocks(source, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t other = stream_block_find(target, blocks[i].name);
-        /* ROMs of devices that the parked target has no need of are missing in it. */
-        if (other == UINT32_MAX)
-            continue;
-        uint32_t other_count;
-        uint64_t length = stream_blocks(target, &other_count)[other].length;
-        if (length != blocks[i].length)
-            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, blocks[i].name,
-                               ADVICE_COMMAND,
-                               "the RAM block has 0x%" PRIx64 " bytes in the source, 0x%" PRIx64
-                               " in the parked target",
-                               blocks[i].length, length);
-    }
-    return 0;
-}
-
-int splice_check(const struct vmdesc *source, const struct stream *source_stream,
-                 const struct splice_parked *parked, struct report_failure *failure)
-{
-    static const char *const names[] = {"cpu", "cpu_common"};
-    int result = 0;
-    if (source_stream != NULL)
-        result = check_machine(source_stream, &parked->stream, failure);
-    for (size_t n = 0; result == 0 && n < sizeof(names) / sizeof(names[0]); n++) {
-        uint32_t count = vmdesc_section_count(source, names[n]);
-        uint32_t other = vmdesc_section_count(&parked->desc, names[n]);
-        if (count == 0 || count != other)
-            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, names[n], ADVICE_COMMAND,
-                               "the source has %" PRIu32
-                               " such sections, the parked target %" PRIu32,
-                               count, other);
-        for (uint32_t i = 0; result == 0 && i < count; i++)
-            result = check_section(source, vmdesc_section_nth(source, names[n], i), &parked->desc,
-                                   failure);
-    }
-    return result;
-}
-
-int splice_interrupt_request(uint32_t source, uint32_t *ret, struct report_failure *failure)
-{
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } names[] = {
-        {SPLICE_IRQ_NMI, "a non-maskable interrupt"},
-        {SPLICE_IRQ_SMI, "an SMI"},
-        {SPLICE_IRQ_INIT, "an INIT"},
-        {SPLICE_IRQ_SIPI, "a startup IPI"},
-        {SPLICE_IRQ_MCE, "a machine check"},
-        {SPLICE_IRQ_VIRQ, "a virtual interrupt (SVM)"},
-        {SPLICE_IRQ_HALT, "a request to halt"},
-        {SPLICE_IRQ_TPR, "a report of a TPR access"},
-    };
-    /* Neither has a meaning for the guest. */
-    const uint32_t dropped = SPLICE_IRQ_EXITTB | SPLICE_IRQ_DEBUG;
-    const uint32_t kept = SPLICE_IRQ_HARD | SPLICE_IRQ_POLL;
-    uint32_t rest = source & ~(dropped | kept);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if ((rest & names[i].bit) != 0)
-            return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
-                               "take the snapshot again, a moment later",
-                               "%s is pending; it would be delivered before the guest is back",
-                               names[i].name);
-    }
-    if (rest != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
-                           "take the snapshot again, a moment later",
-                           "pending events 0x%" PRIx32 " that this version does not know", rest);
-    *ret = source & kept;
-    return 0;
+    return UINT32_MAX;
 }

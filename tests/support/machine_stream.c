@@ -102,20 +102,28 @@ static void put_ram(struct builder *b, const struct machine_stream *machine)
 
 static void put_cpu(struct builder *b, const struct machine_stream *machine, uint32_t instance)
 {
+    const struct machine_stream_cpu same = {.rbx = machine->rbx,
+                                            .rip = machine->rip,
+                                            .halted = machine->halted,
+                                            .interrupt_request = machine->interrupt_request,
+                                            .x87_pointers = machine->x87_pointers};
+    const struct machine_stream_cpu *cpu = machine->cpu != NULL ? &machine->cpu[instance] : &same;
     build_device(b, "cpu_common", "cpu_common", instance, 1);
-    build_field(b, "halted", "uint32", 4, machine->halted);
-    build_field(b, "interrupt_request", "uint32", 4, machine->interrupt_request);
+    build_field(b, "halted", "uint32", 4, cpu->halted);
+    build_field(b, "interrupt_request", "uint32", 4, cpu->interrupt_request);
     build_device_end(b);
 
     build_device(b, "cpu", "cpu", instance, machine->cpu_version);
     build_describe(b, "env.regs", "uint64", 8, ", \"array_len\": 16");
     for (uint64_t i = 0; i < 16; i++)
-        build_be(b, i == 3 ? machine->rbx : 0x1000 + i, 8);
-    build_field(b, "env.eip", "uint64", 8, machine->rip);
+        build_be(b, i == 3 ? cpu->rbx : 0x1000 + i, 8);
+    build_field(b, "env.eip", "uint64", 8, cpu->rip);
     build_field(b, "env.mtrr_deftype", "uint64", 8, machine->mtrr_deftype);
-    if (machine->x87_pointers || machine->novelty)
+    if (machine->cpu != NULL)
+        build_field(b, "env.hflags2", "uint32", 4, cpu->hflags2);
+    if (cpu->x87_pointers || machine->novelty)
         build_subsections(b);
-    if (machine->x87_pointers) {
+    if (cpu->x87_pointers) {
         build_subsection(b, "cpu/fpop_ip_dp", 1);
         build_field(b, "env.fpop", "uint16", 2, 0x7ff);
         build_field(b, "env.fpip", "uint64", 8, 0x1234567);

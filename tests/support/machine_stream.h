@@ -12,6 +12,16 @@
 #define MACHINE_STREAM_PAGE 4096u
 #define MACHINE_STREAM_NO_PAGE UINT64_MAX
 
+/* What one vCPU has for itself. */
+struct machine_stream_cpu {
+    uint64_t rbx;
+    uint64_t rip;
+    uint32_t halted;
+    uint32_t interrupt_request;
+    uint32_t hflags2;
+    bool x87_pointers; /* subsection "cpu/fpop_ip_dp" */
+};
+
 /* A machine with RAM blocks "pc.ram" and "rom", a "timer", vCPUs and a device "widget". */
 struct machine_stream {
     const char *machine;
@@ -30,6 +40,9 @@ struct machine_stream {
     uint64_t home_pages;
     bool home_at_end;
     uint32_t cpus;
+    /* One for each vCPU, in place of the members of these names below; NULL = all have those, and no
+     * field for hflags2. */
+    const struct machine_stream_cpu *cpu;
     uint32_t first_id;    /* section id of the first vCPU */
     uint32_t cpu_version; /* 12 */
     uint32_t halted;

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* Does the parked target fit the source? */
+#define _GNU_SOURCE
+#include "splice.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "compare.h"
+#include "qemu_fields.h"
+
+#define WHAT_CHECK "compare source and parked target"
+#define ADVICE_COMMAND "give the very command line that started the source VM"
+#define ADVICE_QEMU "use the QEMU that the source ran under"
+
+/* "0x10" for a number, the first bytes in hexadecimal for anything else. */
+static char *format_value(const struct vmdesc_field *field, char *buffer, size_t capacity)
+{
+    uint64_t value;
+    if (field == NULL) {
+        snprintf(buffer, capacity, "absent");
+    } else if (vmdesc_field_u64(field, &value) == 0) {
+        snprintf(buffer, capacity, "0x%" PRIx64, value);
+    } else {
+        uint64_t length = (uint64_t)field->size * field->array_len;
+        size_t at = 0;
+        for (uint64_t i = 0; i < length && at + 6 < capacity; i++)
+            at += (size_t)snprintf(buffer + at, capacity - at, "%02x", field->data[i]);
+        if (length * 2 > at)
+            snprintf(buffer + at, capacity - at, "...");
+    }
+    return buffer;
+}
+
+static const struct vmdesc_field *same_field(const struct vmdesc *desc,
+                                             const struct vmdesc_section *section,
+                                             const struct vmdesc_field *wanted, uint32_t guess)
+{
+    const struct vmdesc_field *fields = desc->fields + section->first_field;
+    for (uint32_t i = 0; i < section->field_count; i++) {
+        /* Sections of one QEMU version have the same order but for subsections. */
+        const struct vmdesc_field *field = &fields[(guess + i) % section->field_count];
+        if (field->duplicate == wanted->duplicate && strcmp(field->path, wanted->path) == 0)
+            return field;
+    }
+    return NULL;
+}
+
+static bool equal_field(const struct vmdesc_field *a, const struct vmdesc_field *b)
+{
+    return a != NULL && b != NULL && a->size == b->size && a->array_len == b->array_len &&
+           memcmp(a->data, b->data, (size_t)a->size * a->array_len) == 0;
+}
+
+/*
+ * Every field of @section that nothing restores must be in @other with the same value.
+ * @swapped: @section is the target's.
+ */
+static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *section,
+                        const struct vmdesc *other_desc, const struct vmdesc_section *other,
+                        uint32_t index, bool swapped, struct report_failure *failure)
+{
+    for (uint32_t i = 0; i < section->field_count; i++) {
+        const struct vmdesc_field *field = &desc->fields[section->first_field + i];
+        const char *reason;
+        enum field_class class = qemu_field_class(field->path, &reason);
+        if (class != FIELD_MUST_EQUAL && class != FIELD_UNKNOWN)
+            continue;
+        const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
+        if (swapped ? twin != NULL : equal_field(field, twin))
+            continue; /* found in both: compared when looked at from the source's side */
+        if (compare_tpr_copy(field, twin))
+            continue;
+        char mine[64];
+        char theirs[64];
+        format_value(field, mine, sizeof(mine));
+        format_value(twin, theirs, sizeof(theirs));
+        return report_fail(
+            failure, EXIT_CODE_REFUSED, WHAT_CHECK, field->path,
+            "if the command line is the source's, the guest changed something that this version "
+            "does not restore",
+            "vCPU %" PRIu32 ": the source has %s, the parked target %s: %s", index,
+            swapped ? theirs : mine, swapped ? mine : theirs, reason);
+    }
+    return 0;
+}
+
+/* Is there an event pending on the source's vCPU that cannot be kept? Better asked early. */
+static int check_pending(const struct vmdesc *source, const struct vmdesc_section *section,
+                         const struct resume_handoff *handoff, struct report_failure *failure)
+{
+    static const char path[] = "cpu_common/interrupt_request";
+    const struct vmdesc_field *field = vmdesc_field_find(source, section, path);
+    uint64_t request;
+    uint32_t kept;
+    if (field == NULL || vmdesc_field_u64(field, &request) != 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, path, ADVICE_QEMU,
+                           "the section has no such number");
+    bool nmi_blocked = (handoff->flags & RESUME_HANDOFF_BLOCK_NMI) != 0;
+    return splice_interrupt_request((uint32_t)request, nmi_blocked, &kept, failure);
+}
+
+/* The sections of vCPU @index. A dormant one takes nothing over, so that nothing needs to be equal. */
+static int check_section(const struct vmdesc *source, const char *name, uint32_t index,
+                         const struct splice_parked *parked, struct report_failure *failure)
+{
+    const struct vmdesc *target = &parked->desc;
+    const struct vmdesc_section *theirs = vmdesc_section_nth(source, name, index);
+    const struct vmdesc_section *ours = vmdesc_section_find(target, name, theirs->instance);
+    if (ours == NULL)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, name, ADVICE_COMMAND,
+                           "instance %" PRIu32 " is in the source but not in the parked target",
+                           theirs->instance);
+    if (splice_parked_index(parked, theirs->instance) != index)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, name, ADVICE_COMMAND,
+                           "instance %" PRIu32 " is vCPU %" PRIu32
+                           " in the source, but another one in the parked target",
+                           theirs->instance, index);
+    if (ours->version != theirs->version)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, name, ADVICE_QEMU,
+                           "section version %" PRIu32 " in the source, %" PRIu32
+                           " in the parked target",
+                           theirs->version, ours->version);
+    if (!splice_parked_active(parked, index))
+        return 0;
+    int result = check_fields(source, theirs, target, ours, index, false, failure);
+    if (result == 0)
+        result = check_fields(target, ours, source, theirs, index, true, failure);
+    if (result == 0 && strcmp(name, "cpu_common") == 0)
+        result = check_pending(source, theirs, &parked->handoff[index], failure);
+    return result;
+}
+
+static int check_machine(const struct stream *source, const struct stream *target,
+                         struct report_failure *failure)
+{
+    if (strcmp(stream_machine(source), stream_machine(target)) != 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, "machine type", ADVICE_COMMAND,
+                           "the source is \"%s\", the parked target \"%s\"", stream_machine(source),
+                           stream_machine(target));
+    uint32_t count;
+    const struct stream_block *blocks = stream_blocks(source, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = stream_block_find(target, blocks[i].name);
+        /* ROMs of devices that the parked target has no need of are missing in it. */
+        if (other == UINT32_MAX)
+            continue;
+        uint32_t other_count;
+        uint64_t length = stream_blocks(target, &other_count)[other].length;
+        if (length != blocks[i].length)
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, blocks[i].name,
+                               ADVICE_COMMAND,
+                               "the RAM block has 0x%" PRIx64 " bytes in the source, 0x%" PRIx64
+                               " in the parked target",
+                               blocks[i].length, length);
+    }
+    return 0;
+}
+
+int splice_check(const struct vmdesc *source, const struct stream *source_stream,
+                 const struct splice_parked *parked, struct report_failure *failure)
+{
+    static const char *const names[] = {"cpu", "cpu_common"};
+    int result = 0;
+    if (source_stream != NULL)
+        result = check_machine(source_stream, &parked->stream, failure);
+    for (size_t n = 0; result == 0 && n < sizeof(names) / sizeof(names[0]); n++) {
+        uint32_t count = vmdesc_section_count(source, names[n]);
+        uint32_t other = vmdesc_section_count(&parked->desc, names[n]);
+        if (count == 0 || count != other)
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, names[n], ADVICE_COMMAND,
+                               "the source has %" PRIu32
+                               " such sections, the parked target %" PRIu32,
+                               count, other);
+        for (uint32_t i = 0; result == 0 && i < count; i++)
+            result = check_section(source, names[n], i, parked, failure);
+    }
+    return result;
+}
+
+int splice_interrupt_request(uint32_t source, bool nmi_blocked, uint32_t *ret,
+                             struct report_failure *failure)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } names[] = {
+        {SPLICE_IRQ_NMI, "a non-maskable interrupt"},
+        {SPLICE_IRQ_SMI, "an SMI"},
+        {SPLICE_IRQ_INIT, "an INIT"},
+        {SPLICE_IRQ_SIPI, "a startup IPI"},
+        {SPLICE_IRQ_MCE, "a machine check"},
+        {SPLICE_IRQ_VIRQ, "a virtual interrupt (SVM)"},
+        {SPLICE_IRQ_HALT, "a request to halt"},
+        {SPLICE_IRQ_TPR, "a report of a TPR access"},
+    };
+    /* Neither has a meaning for the guest. */
+    const uint32_t dropped = SPLICE_IRQ_EXITTB | SPLICE_IRQ_DEBUG;
+    const uint32_t kept =
+        SPLICE_IRQ_HARD | SPLICE_IRQ_POLL | (nmi_blocked ? SPLICE_IRQ_NMI : UINT32_C(0));
+    uint32_t rest = source & ~(dropped | kept);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if ((rest & names[i].bit) != 0)
+            return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
+                               "take the snapshot again, a moment later",
+                               "%s is pending; it would be delivered before the guest is back",
+                               names[i].name);
+    }
+    if (rest != 0)
+        return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
+                           "take the snapshot again, a moment later",
+                           "pending events 0x%" PRIx32 " that this version does not know", rest);
+    *ret = source & kept;
+    return 0;
+}
