@@ -106,6 +106,7 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
                                             .rip = machine->rip,
                                             .halted = machine->halted,
                                             .interrupt_request = machine->interrupt_request,
+                                            .mtrr_deftype = machine->mtrr_deftype,
                                             .x87_pointers = machine->x87_pointers};
     const struct machine_stream_cpu *cpu = machine->cpu != NULL ? &machine->cpu[instance] : &same;
     build_device(b, "cpu_common", "cpu_common", instance, 1);
@@ -118,7 +119,7 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
     for (uint64_t i = 0; i < 16; i++)
         build_be(b, i == 3 ? cpu->rbx : 0x1000 + i, 8);
     build_field(b, "env.eip", "uint64", 8, cpu->rip);
-    build_field(b, "env.mtrr_deftype", "uint64", 8, machine->mtrr_deftype);
+    build_field(b, "env.mtrr_deftype", "uint64", 8, cpu->mtrr_deftype);
     if (machine->cpu != NULL)
         build_field(b, "env.hflags2", "uint32", 4, cpu->hflags2);
     if (cpu->x87_pointers || machine->novelty)

@@ -19,6 +19,7 @@ struct machine_stream_cpu {
     uint32_t halted;
     uint32_t interrupt_request;
     uint32_t hflags2;
+    uint64_t mtrr_deftype;
     bool x87_pointers; /* subsection "cpu/fpop_ip_dp" */
 };
 

@@ -10,180 +10,27 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
-#include "machine_stream.h"
-#include "splice.h"
-
-#define HOME_PAGES (RESUME_HOME_LENGTH / 4096u)
-#define HOME_PAGE 8u /* where the home begins in pc.ram */
-#define HOME_PA UINT64_C(0x8000)
-#define HOME_VA UINT64_C(0xffffffff81be0000)
-
-/* Both sides of a splice, and what came out. */
-struct fixture {
-    struct machine_stream source;
-    struct machine_stream target;
-    uint8_t home[RESUME_HOME_LENGTH];
-    struct resume_handoff handoff;
-    struct splice_home place;
-    struct splice_parked parked;
-    struct splice_poke poke;
-    struct splice_result result;
-    struct report_failure failure;
-    uint8_t *source_data;
-    size_t source_length;
-    size_t source_devices;
-    size_t source_cut; /* bytes at the end that are left out */
-    uint64_t claimed_size;
-    const char *claimed_hash;
-    uint8_t *out;
-    size_t out_length;
-    size_t out_limit; /* the sink fails beyond it */
-};
+#include "splice_sides.h"
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    f->source = machine_stream_default();
-    f->target = machine_stream_default();
-    f->target.seed = 0x77;
-    f->target.rbx = 0x2222;
-    f->target.rip = HOME_VA + 0x4010;
-    f->target.ticks = 2000;
-    f->target.widget = 0xbad;
-    f->target.home = f->home;
-    f->target.home_page = HOME_PAGE;
-    f->target.home_pages = HOME_PAGES;
-    for (size_t i = 0; i < sizeof(f->home); i++)
-        f->home[i] = (uint8_t)(i / 4096 + i * 11);
-    f->handoff.magic = RESUME_HANDOFF_MAGIC;
-    f->handoff.version = RESUME_HANDOFF_VERSION;
-    f->handoff.size = sizeof(f->handoff);
-    f->handoff.stage = RESUME_STAGE_PARKED;
-    f->handoff.home_va = HOME_VA;
-    f->handoff.home_pa = HOME_PA;
-    f->handoff.home_length = RESUME_HOME_LENGTH;
-    f->place.va = HOME_VA;
-    f->place.pa = HOME_PA;
-    f->place.length = RESUME_HOME_LENGTH;
-    f->place.offset = HOME_PAGE * 4096u;
-    strcpy(f->place.block, "pc.ram");
-    f->out_limit = SIZE_MAX;
-    *state = f;
+    *state = sides_open(1);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct fixture *f = *state;
-    splice_parked_close(&f->parked);
-    free(f->source_data);
-    free(f->out);
-    free(f);
+    sides_close(*state);
     return 0;
-}
-
-static int keep(void *ctx, const void *data, size_t length)
-{
-    struct fixture *f = ctx;
-    if (f->out_length + length > f->out_limit)
-        return -1;
-    f->out = realloc(f->out, f->out_length + length + 1);
-    assert_non_null(f->out);
-    memcpy(f->out + f->out_length, data, length);
-    f->out_length += length;
-    return 0;
-}
-
-/* Reads the target as it is described now. */
-static int read_target(struct fixture *f)
-{
-    size_t length;
-    memcpy(f->home, &f->handoff, sizeof(f->handoff));
-    uint8_t *data = machine_stream_build(&f->target, &length, NULL);
-    int fd = machine_stream_file(data, length);
-    assert_true(fd >= 0);
-    splice_parked_close(&f->parked);
-    memset(&f->failure, 0, sizeof(f->failure));
-    int result = splice_parked_read(&f->parked, fd, &f->place, NULL, &f->failure);
-    close(fd);
-    free(data);
-    return result;
-}
-
-/* Splices source and target as they are described now; the target must be good. */
-static int splice(struct fixture *f)
-{
-    assert_int_equal(read_target(f), 0);
-    free(f->source_data);
-    f->source_data = machine_stream_build(&f->source, &f->source_length, &f->source_devices);
-    int fd = machine_stream_file(f->source_data, f->source_length - f->source_cut);
-    assert_true(fd >= 0);
-    const struct splice_options options = {
-        .source_fd = fd,
-        .source_size = f->claimed_size,
-        .source_hash = f->claimed_hash,
-        .home = &f->place,
-        .parked = &f->parked,
-        .poke = &f->poke,
-        .write = keep,
-        .write_ctx = f,
-    };
-    f->out_length = 0;
-    int result = splice_run(&options, &f->result, &f->failure);
-    close(fd);
-    return result;
-}
-
-/* What the splice must be: the source, with the home's pages last and the target's vCPU in it. */
-static uint8_t *expected(struct fixture *f, uint32_t interrupt_request, size_t *ret_length)
-{
-    static uint8_t home[RESUME_HOME_LENGTH];
-    struct machine_stream machine = f->source;
-    memcpy(home, f->home, sizeof(home));
-    home[offsetof(struct resume_handoff, go)] = 1;
-    machine.home = home;
-    machine.home_page = HOME_PAGE;
-    machine.home_pages = HOME_PAGES;
-    machine.home_at_end = true;
-    machine.rbx = f->target.rbx;
-    machine.rip = f->target.rip;
-    machine.halted = 0;
-    machine.interrupt_request = interrupt_request;
-    machine.x87_pointers = f->target.x87_pointers;
-    return machine_stream_build(&machine, ret_length, NULL);
-}
-
-static void assert_same_bytes(const struct fixture *f, const uint8_t *wanted, size_t length)
-{
-    for (size_t i = 0; i < length && i < f->out_length; i++) {
-        if (f->out[i] != wanted[i])
-            fail_msg("byte 0x%zx is %02x, expected %02x", i, f->out[i], wanted[i]);
-    }
-    assert_int_equal(f->out_length, length);
-}
-
-static void assert_refused(const struct fixture *f, int result, const char *word)
-{
-    char text[2048];
-    assert_int_equal(result, -EXIT_CODE_REFUSED);
-    report_format(&f->failure, text, sizeof(text));
-    if (strstr(text, word) == NULL)
-        fail_msg("the message does not say \"%s\": %s", word, text);
 }
 
 static void takes_each_part_from_its_side(void **state)
 {
-    struct fixture *f = *state;
-    size_t length;
-    assert_int_equal(splice(f), 0);
-    uint8_t *wanted = expected(f, 0, &length);
-    assert_same_bytes(f, wanted, length);
-    free(wanted);
+    struct sides *f = *state;
+    sides_assert_spliced(f, (const uint32_t[]){0});
     assert_int_equal(f->result.source_bytes, f->source_length);
     assert_int_equal(f->result.written, f->out_length);
     assert_int_equal(f->result.sections, 4);
@@ -192,27 +39,19 @@ static void takes_each_part_from_its_side(void **state)
 
 static void keeps_the_source_section_ids(void **state)
 {
-    struct fixture *f = *state;
-    size_t length;
+    struct sides *f = *state;
     f->source.first_id = 40;
-    assert_int_equal(splice(f), 0);
-    uint8_t *wanted = expected(f, 0, &length);
-    assert_same_bytes(f, wanted, length);
-    free(wanted);
+    sides_assert_spliced(f, (const uint32_t[]){0});
 }
 
 static void takes_pending_lines_from_the_source(void **state)
 {
-    struct fixture *f = *state;
-    size_t length;
+    struct sides *f = *state;
     f->target.interrupt_request = SPLICE_IRQ_HARD;
     f->source.interrupt_request = SPLICE_IRQ_POLL | SPLICE_IRQ_EXITTB;
     f->source.halted = 1;
-    assert_int_equal(splice(f), 0);
-    uint8_t *wanted = expected(f, SPLICE_IRQ_POLL, &length);
-    assert_same_bytes(f, wanted, length);
-    free(wanted);
-    assert_int_equal(f->result.interrupt_request, SPLICE_IRQ_POLL);
+    sides_assert_spliced(f, (const uint32_t[]){SPLICE_IRQ_POLL});
+    assert_int_equal(f->result.interrupt_request[0], SPLICE_IRQ_POLL);
 }
 
 static void keeps_only_interrupt_lines(void **state)
@@ -220,30 +59,34 @@ static void keeps_only_interrupt_lines(void **state)
     (void)state;
     struct report_failure failure = {0};
     uint32_t kept = 7;
-    assert_int_equal(splice_interrupt_request(0x0096, &kept, &failure), 0);
+    assert_int_equal(splice_interrupt_request(0x0096, false, &kept, &failure), 0);
     assert_int_equal(kept, 0x0012);
     /* SMI, NMI, INIT, SIPI, machine check, and a bit that means nothing. */
     static const uint32_t refused[] = {0x40, 0x200, 0x400, 0x800, 0x1000, 0x4000, 0x80000002};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         kept = 7;
-        assert_int_equal(splice_interrupt_request(refused[i], &kept, &failure), -EXIT_CODE_REFUSED);
+        assert_int_equal(splice_interrupt_request(refused[i], false, &kept, &failure),
+                         -EXIT_CODE_REFUSED);
         assert_int_equal(kept, 7);
     }
+    assert_int_equal(splice_interrupt_request(0x0296, true, &kept, &failure), 0);
+    assert_int_equal(kept, 0x0212);
+    assert_int_equal(splice_interrupt_request(0x0440, true, &kept, &failure), -EXIT_CODE_REFUSED);
 }
 
 static void refuses_a_pending_nmi(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.interrupt_request = SPLICE_IRQ_NMI;
-    assert_refused(f, splice(f), "non-maskable");
+    sides_assert_refused(f, sides_splice(f), "non-maskable");
 }
 
 /* A subsection that only the target has: the description follows, and the result can be read. */
 static void describes_what_it_wrote(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->target.x87_pointers = true;
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
     struct stream stream;
     struct stream_event event;
     struct stream_error error;
@@ -276,169 +119,200 @@ static void describes_what_it_wrote(void **state)
 
 static void refuses_without_a_vcpu(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.cpus = 0;
-    assert_refused(f, splice(f), "cpu: the source has 0 such sections");
+    sides_assert_refused(f, sides_splice(f), "cpu: the source has 0 such sections");
     f->target.cpus = 0;
-    assert_refused(f, read_target(f), "no \"cpu\" section");
+    sides_assert_refused(f, sides_read_target(f), "no \"cpu\" section");
 }
 
 static void refuses_another_number_of_vcpus(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.cpus = 2;
-    assert_refused(f, splice(f), "the source has 2 such sections, the parked target 1");
+    sides_assert_refused(f, sides_splice(f), "the source has 2 such sections, the parked target 1");
     f->target.cpus = 2;
-    assert_refused(f, read_target(f), "2 vCPUs");
+    sides_assert_refused(f, sides_read_target(f), "2 vCPUs");
 }
 
 static void refuses_another_machine(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.machine = "pc-i440fx-7.2";
-    assert_refused(f, splice(f), "the source is \"pc-i440fx-7.2\"");
+    sides_assert_refused(f, sides_splice(f), "the source is \"pc-i440fx-7.2\"");
 }
 
 static void refuses_another_memory_size(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.pages = 64;
-    assert_refused(f, splice(f), "pc.ram: the RAM block has 0x40000 bytes in the source");
+    sides_assert_refused(f, sides_splice(f),
+                         "pc.ram: the RAM block has 0x40000 bytes in the source");
 }
 
 static void refuses_another_section_version(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.cpu_version = 13;
-    assert_refused(f, splice(f), "section version 13 in the source, 12");
+    sides_assert_refused(f, sides_splice(f), "section version 13 in the source, 12");
 }
 
 static void accepts_a_target_without_roms(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->target.no_rom = true;
     f->target.no_widget = true;
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
 }
 
 static void refuses_what_is_not_restored(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.mtrr_deftype = 0x806;
-    int result = splice(f);
-    assert_refused(f, result, "cpu/env.mtrr_deftype");
-    assert_refused(f, result, "the source has 0x806, the parked target 0xc06");
+    int result = sides_splice(f);
+    sides_assert_refused(f, result, "cpu/env.mtrr_deftype");
+    sides_assert_refused(f, result, "the source has 0x806, the parked target 0xc06");
 }
 
 static void refuses_fields_that_nobody_knows(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     f->source.novelty = true;
-    assert_refused(f, splice(f), "the source has 0xbeef, the parked target absent");
+    sides_assert_refused(f, sides_splice(f), "the source has 0xbeef, the parked target absent");
     f->source.novelty = false;
     f->target.novelty = true;
-    assert_refused(f, splice(f), "the source has absent, the parked target 0xbeef");
+    sides_assert_refused(f, sides_splice(f), "the source has absent, the parked target 0xbeef");
     f->source.novelty = true;
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
 }
 
 /* Nothing of the devices may have been written: without them no VM starts. */
-static void assert_no_devices(const struct fixture *f)
+static void assert_no_devices(const struct sides *f)
 {
-    size_t ram = f->source_devices + HOME_PAGES * (8 + 1 + strlen("pc.ram") + 4096);
+    size_t ram = f->source_devices + f->target.home_pages * (8 + 1 + strlen("pc.ram") + 4096);
     assert_true(f->out_length <= ram);
 }
 
 static void refuses_another_checksum(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     char digest[33];
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
     XXH128_hash_t hash = XXH3_128bits(f->source_data, f->source_length);
     snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
     f->claimed_hash = digest;
     f->claimed_size = f->source_length;
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
     digest[31] = digest[31] == '0' ? '1' : '0';
-    assert_refused(f, splice(f), "checksum");
+    sides_assert_refused(f, sides_splice(f), "checksum");
     assert_no_devices(f);
     f->claimed_hash = NULL;
     f->claimed_size++;
-    assert_refused(f, splice(f), "the manifest says");
+    sides_assert_refused(f, sides_splice(f), "the manifest says");
     assert_no_devices(f);
 }
 
 static void refuses_a_truncated_source(void **state)
 {
-    struct fixture *f = *state;
-    assert_int_equal(splice(f), 0);
+    struct sides *f = *state;
+    assert_int_equal(sides_splice(f), 0);
     size_t length = f->source_length;
     size_t tail = length - f->source_devices;
     for (size_t cut = 1; cut <= length; cut += cut <= tail ? 1 : 997) {
         f->source_cut = cut;
-        assert_int_equal(splice(f), -EXIT_CODE_REFUSED);
+        assert_int_equal(sides_splice(f), -EXIT_CODE_REFUSED);
         assert_no_devices(f);
     }
 }
 
 static void refuses_a_target_that_is_not_parked(void **state)
 {
-    struct fixture *f = *state;
-    f->handoff.stage = RESUME_STAGE_ENTER;
-    assert_refused(f, read_target(f), "not parked: stage 1");
-    f->handoff.stage = RESUME_STAGE_PARKED;
-    f->handoff.go = 1;
-    assert_refused(f, read_target(f), "not parked: stage 2, go 1");
-    f->handoff.go = 0;
-    f->handoff.magic++;
-    assert_refused(f, read_target(f), "no handoff");
-    f->handoff.magic--;
-    f->handoff.version++;
-    assert_refused(f, read_target(f), "same version");
-    f->handoff.version--;
-    f->handoff.size -= 8;
-    assert_refused(f, read_target(f), "same version");
-    f->handoff.size += 8;
-    f->handoff.home_pa += 0x1000;
-    assert_refused(f, read_target(f), "another home");
-    f->handoff.home_pa -= 0x1000;
-    assert_int_equal(read_target(f), 0);
+    struct sides *f = *state;
+    f->handoff[0].stage = RESUME_STAGE_ENTER;
+    sides_assert_refused(f, sides_read_target(f), "not parked: stage 1");
+    f->handoff[0].stage = RESUME_STAGE_PARKED;
+    f->control.go = 1;
+    sides_assert_refused(f, sides_read_target(f), "not parked: go 1");
+    f->control.go = 0;
+    f->control.parked = 0;
+    sides_assert_refused(f, sides_read_target(f), "0 of 1 active vCPUs wait");
+    f->control.parked = 1;
+    assert_int_equal(sides_read_target(f), 0);
+}
+
+static void refuses_a_home_of_another_version(void **state)
+{
+    struct sides *f = *state;
+    f->control.magic++;
+    sides_assert_refused(f, sides_read_target(f), "no home in use");
+    f->control.magic--;
+    f->control.version++;
+    sides_assert_refused(f, sides_read_target(f), "same version");
+    f->control.version--;
+    f->control.size -= 8;
+    sides_assert_refused(f, sides_read_target(f), "same version");
+    f->control.size += 8;
+    f->handoff[0].magic++;
+    sides_assert_refused(f, sides_read_target(f), "no handoff");
+    f->handoff[0].magic--;
+    f->handoff[0].version++;
+    sides_assert_refused(f, sides_read_target(f), "same version");
+    f->handoff[0].version--;
+    f->handoff[0].size -= 8;
+    sides_assert_refused(f, sides_read_target(f), "same version");
+    f->handoff[0].size += 8;
+    assert_int_equal(sides_read_target(f), 0);
+}
+
+static void refuses_another_home(void **state)
+{
+    struct sides *f = *state;
+    f->control.home_pa += 0x1000;
+    sides_assert_refused(f, sides_read_target(f), "another home");
+    f->control.home_pa -= 0x1000;
+    f->control.home_va += 0x1000;
+    sides_assert_refused(f, sides_read_target(f), "another home");
+    f->control.home_va -= 0x1000;
+    f->control.home_length -= 0x1000;
+    sides_assert_refused(f, sides_read_target(f), "another home");
+    f->control.home_length += 0x1000;
+    assert_int_equal(sides_read_target(f), 0);
 }
 
 static void refuses_a_vcpu_outside_the_home(void **state)
 {
-    struct fixture *f = *state;
-    f->target.rip = HOME_VA + RESUME_HOME_LENGTH;
-    assert_refused(f, read_target(f), "does not wait in the home");
-    f->target.rip = HOME_VA - 1;
-    assert_refused(f, read_target(f), "does not wait in the home");
-    f->target.rip = HOME_VA;
+    struct sides *f = *state;
+    f->target.rip = SIDES_HOME_VA + SIDES_HOME_LENGTH(1);
+    sides_assert_refused(f, sides_read_target(f), "does not wait in the home");
+    f->target.rip = SIDES_HOME_VA - 1;
+    sides_assert_refused(f, sides_read_target(f), "does not wait in the home");
+    f->target.rip = SIDES_HOME_VA;
     f->target.halted = 1;
-    assert_refused(f, read_target(f), "does not wait in the home");
+    sides_assert_refused(f, sides_read_target(f), "does not wait in the home");
     f->target.halted = 0;
-    assert_int_equal(read_target(f), 0);
+    assert_int_equal(sides_read_target(f), 0);
 }
 
 static void refuses_a_target_without_a_page_of_the_home(void **state)
 {
-    struct fixture *f = *state;
-    f->target.missing_page = HOME_PAGE + 5;
-    assert_refused(f, read_target(f), "page 5 of the home");
+    struct sides *f = *state;
+    f->target.missing_page = SIDES_HOME_PAGE + 5;
+    sides_assert_refused(f, sides_read_target(f), "page 5 of the home");
 }
 
 static void plants_a_byte(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     uint8_t page[4096];
     strcpy(f->poke.block, "pc.ram");
     f->poke.offset = 3 * 4096 + 0x123;
     f->poke.mask = 0x81;
-    assert_int_equal(splice(f), 0);
+    assert_int_equal(sides_splice(f), 0);
     machine_stream_page(&f->source, 3, page);
     page[0x123] ^= 0x81;
     /* Behind the home's pages, before the end of the section and the devices. */
-    size_t end = f->source_devices - 13 + HOME_PAGES * (8 + 7 + 4096);
+    size_t end = f->source_devices - 13 + f->target.home_pages * (8 + 7 + 4096);
     const uint8_t *entry = f->out + end;
     static const uint8_t header[] = {0, 0, 0, 0, 0, 0, 0x30, 8, 6, 'p', 'c', '.', 'r', 'a', 'm'};
     assert_memory_equal(entry, header, sizeof(header));
@@ -447,36 +321,36 @@ static void plants_a_byte(void **state)
 
 static void plants_nothing_in_the_home(void **state)
 {
-    struct fixture *f = *state;
+    struct sides *f = *state;
     strcpy(f->poke.block, "pc.ram");
-    f->poke.offset = HOME_PAGE * 4096u + 5;
+    f->poke.offset = SIDES_HOME_PAGE * 4096u + 5;
     f->poke.mask = 1;
-    assert_refused(f, splice(f), "outside the home");
+    sides_assert_refused(f, sides_splice(f), "outside the home");
     f->poke.offset = 40 * 4096u;
-    assert_refused(f, splice(f), "outside the home");
+    sides_assert_refused(f, sides_splice(f), "outside the home");
     strcpy(f->poke.block, "nothing");
     f->poke.offset = 0;
-    assert_refused(f, splice(f), "outside the home");
+    sides_assert_refused(f, sides_splice(f), "outside the home");
 }
 
 static void tells_when_the_reader_goes_away(void **state)
 {
-    struct fixture *f = *state;
-    assert_int_equal(splice(f), 0);
+    struct sides *f = *state;
+    assert_int_equal(sides_splice(f), 0);
     size_t length = f->out_length;
     for (size_t limit = 0; limit < length; limit += 4999) {
         f->out_limit = limit;
-        assert_int_equal(splice(f), -EXIT_CODE_ENVIRONMENT);
+        assert_int_equal(sides_splice(f), -EXIT_CODE_ENVIRONMENT);
     }
     f->out_limit = length - 1;
-    assert_int_equal(splice(f), -EXIT_CODE_ENVIRONMENT);
+    assert_int_equal(sides_splice(f), -EXIT_CODE_ENVIRONMENT);
 }
 
 static void locates_memory(void **state)
 {
     (void)state;
     struct manifest *manifest = calloc(1, sizeof(*manifest));
-    struct resume_home home = {.pa = 0x100200000, .length = RESUME_HOME_LENGTH};
+    struct resume_home home = {.pa = 0x100200000, .length = SIDES_HOME_LENGTH(1)};
     struct splice_home out;
     struct report_failure failure = {0};
     uint64_t offset;
@@ -498,7 +372,7 @@ static void locates_memory(void **state)
     home.pa = 0x7fff8000;
     assert_int_equal(splice_home_locate(&out, &home, manifest, &failure), -EXIT_CODE_REFUSED);
     home.pa = 0;
-    home.length -= 0x1000;
+    home.length -= 0x800;
     assert_int_equal(splice_home_locate(&out, &home, manifest, &failure), -EXIT_CODE_REFUSED);
     free(manifest);
 }
@@ -525,6 +399,8 @@ int main(void)
         SPLICE_TEST(refuses_another_checksum),
         SPLICE_TEST(refuses_a_truncated_source),
         SPLICE_TEST(refuses_a_target_that_is_not_parked),
+        SPLICE_TEST(refuses_a_home_of_another_version),
+        SPLICE_TEST(refuses_another_home),
         SPLICE_TEST(refuses_a_vcpu_outside_the_home),
         SPLICE_TEST(refuses_a_target_without_a_page_of_the_home),
         SPLICE_TEST(plants_a_byte),
