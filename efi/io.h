@@ -31,6 +31,15 @@ static inline uint64_t cpu_read_cr4(void)
     return value;
 }
 
+static inline uint64_t cpu_read_msr(uint32_t index)
+{
+    uint32_t low;
+    uint32_t high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
 static inline void cpu_query_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     (void)ctx;

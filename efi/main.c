@@ -6,18 +6,14 @@
  */
 #include <efi.h>
 
-#include <resume/plan.h>
-#include <trampoline.h>
-
 #include "console.h"
+#include "guest.h"
 #include "io.h"
 #include "memory.h"
+#include "prepare.h"
 #include "processors.h"
-#include "runtime.h"
 #include "source.h"
 
-#define CR4_LA57 (UINT64_C(1) << 12)
-#define STAGING_TRIES 8
 #define EXIT_TRIES 4
 
 /* Everything between the start and the point of no return. */
@@ -26,28 +22,11 @@ struct loader {
     EFI_SYSTEM_TABLE *system;
     struct source_input state_input;
     struct source_input plan_input;
-    struct resume_state state;
-    struct resume_plan plan;
+    struct guest guest;
     struct resume_cpu cpu;
     struct memory_map map;
-    uint64_t staging_pa;
-    int home_reserved;
+    struct prepared prepared;
 };
-
-/* About 3 KiB: too much for a stack that the firmware's drivers share. */
-static struct resume_vcpu vcpu;
-
-static EFI_STATUS refuse(const char *what, int err, const struct resume_diag *diag)
-{
-    if (diag->code == 0) {
-        console_line("refused: %s: %s", what, resume_strerror(err));
-    } else {
-        console_line("refused: %s: %s: %s of %s at %x is %x, expected %x", what,
-                     resume_strerror(err), diag->field, diag->where, diag->offset, diag->found,
-                     diag->expected);
-    }
-    return EFI_LOAD_ERROR;
-}
 
 static EFI_STATUS load(struct loader *loader)
 {
@@ -56,123 +35,47 @@ static EFI_STATUS load(struct loader *loader)
     if (status == EFI_SUCCESS) {
         status = source_load(loader->image, loader->system, "plan", &loader->plan_input);
     }
+    if (status == EFI_SUCCESS) {
+        status = guest_open(&loader->state_input, &loader->plan_input, &loader->guest);
+    }
     return status;
-}
-
-static EFI_STATUS check_inputs(struct loader *loader)
-{
-    struct resume_diag diag = {0};
-    int err = resume_state_open(loader->state_input.data, loader->state_input.length,
-                                &loader->state, &diag);
-
-    if (err == RESUME_OK) {
-        err = resume_state_vcpu(&loader->state, 0, &vcpu, &diag);
-    }
-    if (err == RESUME_OK) {
-        err = resume_vcpu_validate(&vcpu, 0, &diag);
-    }
-    if (err == RESUME_OK) {
-        err = resume_vcpu_check_scope(&vcpu, 0, &diag);
-    }
-    if (err != RESUME_OK) {
-        return refuse("state blob", err, &diag);
-    }
-    err =
-        resume_plan_read(loader->plan_input.data, loader->plan_input.length, &loader->plan, &diag);
-    if (err != RESUME_OK) {
-        return refuse("plan", err, &diag);
-    }
-    if (loader->plan.state_crc32c != loader->state.crc32c) {
-        console_line("refused: plan: made for the state blob with checksum %x, this one has %x: "
-                     "give the plan of the same snapshot",
-                     (uint64_t)loader->plan.state_crc32c, (uint64_t)loader->state.crc32c);
-        return EFI_LOAD_ERROR;
-    }
-    return EFI_SUCCESS;
 }
 
 static EFI_STATUS check_machine(struct loader *loader)
 {
     const struct resume_cpuid cpuid = {cpu_query_cpuid, NULL};
+    const struct guest *guest = &loader->guest;
+    struct processors processors;
     struct resume_diag diag = {0};
-    uint64_t count = processors_count(loader->system);
     int err;
 
-    if (loader->state.vcpu_count != 1 || count != 1) {
-        console_line("refused: processors: the state has %u, this machine %u: this version resumes "
-                     "one: start the machine with one",
-                     (uint64_t)loader->state.vcpu_count, count);
+    processors_find(loader->system, &processors);
+    if (guest->state.vcpu_count != processors.count) {
+        console_line("refused: processors: the state has %u, this machine %u: start it with as "
+                     "many as the snapshot's",
+                     (uint64_t)guest->state.vcpu_count, processors.count);
         return EFI_UNSUPPORTED;
     }
-    if ((cpu_read_cr4() & CR4_LA57) != 0) {
-        console_line(
-            "refused: paging: this firmware runs 5-level paging: use one that runs 4-level");
-        return EFI_UNSUPPORTED;
+    for (uint32_t i = 0; i < guest->state.vcpu_count; i++) {
+        const struct resume_vcpu *vcpu = guest_vcpu(guest, i);
+
+        if (vcpu != NULL && !processors_have(&processors, vcpu->run.apic_id)) {
+            console_line("refused: processors: vCPU %u has APIC ID %x, no processor of this "
+                         "machine has: give it the topology (-smp) of the snapshot's",
+                         (uint64_t)i, (uint64_t)vcpu->run.apic_id);
+            return EFI_UNSUPPORTED;
+        }
     }
     err = resume_cpu_identify(&cpuid, &loader->cpu, &diag);
-    if (err == RESUME_OK) {
-        err = resume_cpu_check(&loader->cpu, &vcpu, 0, &diag);
-    }
     if (err != RESUME_OK) {
-        return refuse("this machine's CPU", err, &diag);
+        return guest_refuse("this machine's CPU", err, &diag);
     }
-    return EFI_SUCCESS;
-}
-
-/* Prepare the home and the way into it in memory that has nothing to do with either. */
-static EFI_STATUS prepare(struct loader *loader)
-{
-    const struct resume_image_input input = {
-        .vcpu = &vcpu,
-        .home = &loader->plan.home,
-        .trampoline = resume_trampoline,
-        .trampoline_length = resume_trampoline_length,
-        .cpu = &loader->cpu,
-        .debug_port = console_debug_port(),
-    };
-    uint64_t rejected[STAGING_TRIES];
-    uint32_t rejected_count = 0;
-    struct resume_diag diag = {0};
-    EFI_STATUS status;
-    int err = RESUME_ECONFLICT;
-
-    loader->home_reserved =
-        memory_reserve(loader->system, loader->plan.home.pa, loader->plan.home.length);
-    /* A staging area that collides with the home is kept until another is found. */
-    while (err == RESUME_ECONFLICT && rejected_count < STAGING_TRIES) {
-        status = memory_allocate(loader->system, RESUME_STAGING_LENGTH, &loader->staging_pa);
-        if (status != EFI_SUCCESS) {
-            console_line("refused: memory: no %u bytes for the staging area (status %x)",
-                         (uint64_t)RESUME_STAGING_LENGTH, (uint64_t)status);
-            loader->staging_pa = 0;
-            err = RESUME_OK;
-            break;
-        }
-        err = resume_transit_build(&loader->plan.home, (uint8_t *)loader->staging_pa,
-                                   loader->staging_pa, 4, cpu_read_cr4(), &diag);
-        if (err == RESUME_ECONFLICT) {
-            rejected[rejected_count++] = loader->staging_pa;
-            loader->staging_pa = 0;
-        }
-    }
-    while (rejected_count > 0) {
-        memory_free(loader->system, rejected[--rejected_count], RESUME_STAGING_LENGTH);
-    }
-    if (err != RESUME_OK) {
-        return refuse("transit tables", err, &diag);
-    }
-    if (loader->staging_pa == 0) {
-        return EFI_OUT_OF_RESOURCES;
-    }
-    err = resume_image_build(&input, (uint8_t *)loader->staging_pa, RESUME_HOME_LENGTH, &diag);
-    if (err != RESUME_OK) {
-        return refuse("image of the home", err, &diag);
-    }
-    return EFI_SUCCESS;
+    return guest_check_cpu(guest, &loader->cpu);
 }
 
 static EFI_STATUS check_home(struct loader *loader)
 {
+    const struct resume_home *home = &loader->guest.plan.home;
     EFI_STATUS status = memory_map_allocate(loader->system, &loader->map);
     uint64_t where;
     uint32_t type;
@@ -185,8 +88,7 @@ static EFI_STATUS check_home(struct loader *loader)
                      (uint64_t)status);
         return status;
     }
-    if (!memory_map_is_ram(&loader->map, loader->plan.home.pa, loader->plan.home.length, &where,
-                           &type)) {
+    if (!memory_map_is_ram(&loader->map, home->pa, home->length, &where, &type)) {
         console_line(
             "refused: home: address %x is not usable RAM on this machine (memory type %x): "
             "give the machine as much RAM as the snapshot's",
@@ -199,28 +101,20 @@ static EFI_STATUS check_home(struct loader *loader)
 static void clean_up(struct loader *loader)
 {
     memory_map_free(loader->system, &loader->map);
-    if (loader->staging_pa != 0) {
-        memory_free(loader->system, loader->staging_pa, RESUME_STAGING_LENGTH);
-    }
-    if (loader->home_reserved) {
-        memory_free(loader->system, loader->plan.home.pa, loader->plan.home.length);
-    }
-    memset(&vcpu, 0, sizeof(vcpu));
+    prepare_undo(loader->system, &loader->guest, &loader->prepared);
+    guest_forget();
     source_free(loader->system, &loader->plan_input);
     source_free(loader->system, &loader->state_input);
 }
 
-/* The trampoline's first entry, in the System V convention that this code is compiled for. */
-typedef void (*enter_fn)(struct resume_transit *transit);
-
 /* End boot services and go. Returns only if the firmware does not let go. */
 static EFI_STATUS leave(struct loader *loader)
 {
-    const struct resume_trampoline_header *header =
-        (const struct resume_trampoline_header *)(loader->staging_pa + RESUME_HOME_CODE);
-    enter_fn enter = (enter_fn)(loader->staging_pa + RESUME_HOME_CODE + header->enter);
     EFI_STATUS status = EFI_INVALID_PARAMETER;
 
+    guest_forget();
+    source_free(loader->system, &loader->plan_input);
+    source_free(loader->system, &loader->state_input);
     /* A map that changed in between makes the key stale: take it again. */
     for (uint32_t i = 0; i < EXIT_TRIES && status != EFI_SUCCESS; i++) {
         status = memory_map_take(loader->system, &loader->map);
@@ -228,11 +122,10 @@ static EFI_STATUS leave(struct loader *loader)
             status = loader->system->BootServices->ExitBootServices(loader->image, loader->map.key);
         }
     }
-    if (status != EFI_SUCCESS) {
-        return status;
+    if (status == EFI_SUCCESS) {
+        prepare_enter(&loader->prepared);
     }
-    enter((struct resume_transit *)(loader->staging_pa + RESUME_STAGING_TRANSIT));
-    __builtin_unreachable();
+    return status;
 }
 
 /* gnu-efi's start code calls this with the System V convention. */
@@ -246,23 +139,20 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     console_line("resume.efi " RESUME_VERSION);
     status = load(&loader);
     if (status == EFI_SUCCESS) {
-        status = check_inputs(&loader);
-    }
-    if (status == EFI_SUCCESS) {
         status = check_machine(&loader);
     }
     if (status == EFI_SUCCESS) {
-        console_line("home: %u KiB at %x (physical %x)", loader.plan.home.length / 1024,
-                     loader.plan.home.va, loader.plan.home.pa);
-        status = prepare(&loader);
+        console_line("home: %u KiB at %x (physical %x), %u of %u processors",
+                     loader.guest.plan.home.length / 1024, loader.guest.plan.home.va,
+                     loader.guest.plan.home.pa, (uint64_t)loader.guest.active_count,
+                     (uint64_t)loader.guest.state.vcpu_count);
+        status = prepare_all(system, &loader.guest, &loader.cpu, &loader.prepared);
     }
     if (status == EFI_SUCCESS) {
         status = check_home(&loader);
     }
     if (status == EFI_SUCCESS) {
         console_line("leaving the firmware");
-        source_free(system, &loader.plan_input);
-        source_free(system, &loader.state_input);
         status = leave(&loader);
         /* The firmware is half gone: of its services only those for memory may be used now. */
         console_leave_firmware();

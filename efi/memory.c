@@ -101,10 +101,11 @@ int memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length)
                                                &address) == EFI_SUCCESS;
 }
 
-EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa)
+EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t last, uint64_t length,
+                           uint64_t *ret_pa)
 {
-    EFI_PHYSICAL_ADDRESS address = 0;
-    EFI_STATUS status = system->BootServices->AllocatePages(AllocateAnyPages, EfiLoaderCode,
+    EFI_PHYSICAL_ADDRESS address = last;
+    EFI_STATUS status = system->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderCode,
                                                             (UINTN)(length / PAGE_SIZE), &address);
 
     if (status == EFI_SUCCESS) {

@@ -38,8 +38,12 @@ int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length
  */
 int memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
 
-/* memory_allocate - executable pages, 4 KiB aligned, zeroed; freed with memory_free. */
-EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa);
+/*
+ * memory_allocate - executable pages, 4 KiB aligned, zeroed; freed with memory_free.
+ * @last: no byte lies above this address.
+ */
+EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t last, uint64_t length,
+                           uint64_t *ret_pa);
 void memory_free(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
 
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include "processors.h"
 
+#include "io.h"
+#include "runtime.h"
+
 /* PI specification vol. 2, "MP Services Protocol"; gnu-efi does not declare it. */
 #define MP_SERVICES_GUID                                                                           \
     {                                                                                              \
@@ -10,24 +13,60 @@
         }                                                                                          \
     }
 
+/* EFI_PROCESSOR_INFORMATION as of revision 1.7, which added its last part. */
+struct processor_information {
+    uint64_t processor_id;
+    uint32_t status;
+    uint32_t location[3];
+    uint32_t extended_location[6];
+};
+
 struct mp_services {
     EFI_STATUS(EFIAPI *get_number_of_processors)
     (struct mp_services *self, UINTN *ret_all, UINTN *ret_enabled);
+    EFI_STATUS(EFIAPI *get_processor_info)
+    (struct mp_services *self, UINTN number, struct processor_information *ret_information);
 };
 
-uint64_t processors_count(EFI_SYSTEM_TABLE *system)
+void processors_find(EFI_SYSTEM_TABLE *system, struct processors *out)
 {
     EFI_GUID guid = MP_SERVICES_GUID;
     void *interface = NULL;
-    UINTN all = 1;
-    UINTN enabled = 1;
+    struct mp_services *services;
+    UINTN all = 0;
+    UINTN enabled = 0;
 
+    memset(out, 0, sizeof(*out));
     if (system->BootServices->LocateProtocol(&guid, NULL, &interface) == EFI_SUCCESS) {
-        struct mp_services *services = interface;
-
+        services = interface;
         if (services->get_number_of_processors(services, &all, &enabled) != EFI_SUCCESS) {
+            all = 0;
+        }
+    }
+    out->count = all;
+    for (UINTN i = 0; i < all && out->known < RESUME_HOME_VCPUS; i++) {
+        struct processor_information information = {0};
+
+        if (services->get_processor_info(services, i, &information) == EFI_SUCCESS) {
+            out->apic_id[out->known++] = (uint32_t)information.processor_id;
+        }
+    }
+    if (all == 0) {
+        uint32_t registers[4];
+
+        cpu_query_cpuid(NULL, 1, 0, registers);
+        out->count = 1;
+        out->known = 1;
+        out->apic_id[0] = registers[1] >> 24;
+    }
+}
+
+int processors_have(const struct processors *processors, uint32_t apic_id)
+{
+    for (uint32_t i = 0; i < processors->known; i++) {
+        if (processors->apic_id[i] == apic_id) {
             return 1;
         }
     }
-    return all;
+    return 0;
 }

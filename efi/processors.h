@@ -6,7 +6,18 @@
 #include <efi.h>
 #include <stdint.h>
 
-/* processors_count - logical processors of the machine; 1 when the firmware does not say. */
-uint64_t processors_count(EFI_SYSTEM_TABLE *system);
+#include <resume/handoff.h>
+
+struct processors {
+    uint64_t count; /* logical processors; may be more than are listed */
+    uint32_t known; /* entries of apic_id */
+    uint32_t apic_id[RESUME_HOME_VCPUS];
+};
+
+/* processors_find - ask the firmware; one processor, of this APIC ID, when it does not say. */
+void processors_find(EFI_SYSTEM_TABLE *system, struct processors *out);
+
+/* processors_have - 1 when one of them has @apic_id. */
+int processors_have(const struct processors *processors, uint32_t apic_id);
 
 #endif

@@ -1,29 +1,24 @@
 ; SPDX-License-Identifier: BSD-2-Clause-Patent
 ;
 ; Text on the debug console (one I/O port that takes a byte at a time).
-; Every routine does nothing when the handoff has no debug port.
+; Every routine does nothing when there is no debug port.
 
-; Write the zero-terminated string at RSI.
-; Clobbers: RAX, RDX, RSI. Stack: 8 bytes (the call).
+; Write ECX bytes at RSI.
+; Clobbers RCX, RDX, RSI. Stack: 8 bytes (the call).
 console_text:
-    test dword [handoff(flags)], RESUME_HANDOFF_DEBUG_PORT
-    jz .end
-    movzx edx, word [handoff(debug_port)]
-.next:
-    lodsb
-    test al, al
-    jz .end
-    out dx, al
-    jmp .next
+    cmp dword [control(debug)], 0
+    je .end
+    movzx edx, word [control(debug_port)]
+    rep outsb
 .end:
     ret
 
 ; Write RAX as 16 hexadecimal digits.
-; Clobbers: RAX, RCX, RDX, RDI. Stack: 8 bytes.
+; Clobbers RAX, RCX, RDX, RDI. Stack: 8 bytes (the call).
 console_hex:
-    test dword [handoff(flags)], RESUME_HANDOFF_DEBUG_PORT
-    jz .end
-    movzx edx, word [handoff(debug_port)]
+    cmp dword [control(debug)], 0
+    je .end
+    movzx edx, word [control(debug_port)]
     mov rdi, rax
     mov ecx, 16
 .digit:
@@ -38,4 +33,19 @@ console_hex:
     out dx, al
     loop .digit
 .end:
+    ret
+
+; One processor at a time. Clobbers RAX. Stack: 8 bytes (the call).
+console_take:
+    mov eax, 1
+    xchg [control(console)], eax
+    test eax, eax
+    jz .end
+    pause
+    jmp console_take
+.end:
+    ret
+
+console_give:
+    mov dword [control(console)], 0
     ret

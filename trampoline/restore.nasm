@@ -2,23 +2,42 @@
 ;
 ; The trampoline: from the firmware into the home, wait there, and leave as the guest.
 ;
-; A flat, position-independent binary, placed at RESUME_HOME_CODE of the home. It addresses the
-; handoff relative to itself, so the same bytes run at any address. The planner (lib/src/plan.c) has
-; decided everything; no value is computed or checked here, and nothing is allocated.
+; A flat, position-independent binary, placed at RESUME_HOME_CODE of the home. The same bytes run on
+; all processors: R15 holds the home (struct resume_control), RBP the processor's block (struct
+; resume_handoff), from the moment it has found it to the load of its general registers. The planner
+; (lib/src/image.c) has decided everything; no value is computed here, and nothing is allocated.
 ;
-; The last instructions are not in this file: the landing is composed by lib/src/landing.c, since
-; its length depends on the values that it restores.
+; enter.nasm    phase 1: the way into the home, and the other processors
+; restore.nasm  phase 2 and 3: wait for `go`, restore, hand over to the landing
+; ledger.nasm   what has been restored is read back; wait for each other
+; msr.nasm      the list of MSRs, under a handler that survives those that do not exist
+; console.nasm  text on the debug console
+; macros.nasm   what these share
+; fault.nasm    exceptions
+;
+; The last instructions are not here: the landing is composed by lib/src/landing.c, since its length
+; depends on the values that it restores.
 
 bits 64
 default rel
 org 0
 
-; A field of the handoff, addressed relative to this code.
-%define handoff(field) rel $$ - RESUME_HOME_CODE + RESUME_HOME_HANDOFF + HANDOFF_ %+ field
-%define guest_gpr(number) handoff(gpr) + 8 * (number)
+%define control(field) r15 + RESUME_HOME_CONTROL + CONTROL_ %+ field
+%define handoff(field) rbp + RESUME_BLOCK_HANDOFF + HANDOFF_ %+ field
+%define operand(register) register + TABLE_REGISTER_OPERAND
 
 %macro stage 1
     mov dword [handoff(stage)], %1
+%endmacro
+
+%include "macros.nasm"
+
+; Write an MSR from a field of 64 bits. Clobbers RAX, RCX, RDX.
+%macro write_msr 2
+    mov ecx, %1
+    mov eax, [handoff(%2)]
+    mov edx, [handoff(%2) + 4]
+    wrmsr
 %endmacro
 
 ; struct resume_trampoline_header
@@ -26,52 +45,27 @@ org 0
     dd RESUME_HANDOFF_VERSION
     dd end
     dd enter
-    dd park
+    dd protected
+    dd long_entry
     dd vectors
     dd VECTOR_SIZE
+    dd startup
+    dd startup_end - startup
+    dd startup_parameters - startup
+
+%include "enter.nasm"
 
 ; ---------------------------------------------------------------------------------------------
-; Phase 1, enter: leave the firmware's address space and put the home in its place.
-; Entry:    RDI = struct resume_transit, boot services ended, identity mapped, CPL 0, long mode.
-; CR3:      the firmware's, then the transit tables.
-; Stack:    none is used.
-; Clobbers: everything.
-; Runs from the staging area: the handoff here is the image's, not yet the home's.
-enter:
-    cli
-    cld
-    mov rax, [rdi + TRANSIT_cr4]        ; no PGE: the CR3 load below leaves no firmware translation
-    mov cr4, rax
-    mov rax, [rdi + TRANSIT_cr3]
-    mov cr3, rax
-
-    stage RESUME_STAGE_ENTER
-    mov rbx, [rdi + TRANSIT_home_va]
-    mov rcx, [rdi + TRANSIT_home_length]
-    mov rsi, [rdi + TRANSIT_image_pa]
-    mov rdi, [rdi + TRANSIT_home_pa]
-    rep movsb
-
-    lea rax, [rel park]
-    lea rdx, [rel $$]
-    sub rax, rdx
-    add rax, RESUME_HOME_CODE
-    add rax, rbx
-    jmp rax                             ; the same code at its guest address
-
-; ---------------------------------------------------------------------------------------------
-; Phase 2, park: own tables, descriptors and stack; then wait for `go` and touch nothing else.
-; Entry:    at the home's guest address, interrupts off.
-; CR3:      any that maps the home; then the tables in the home.
-; Stack:    the home's.
+; Phase 2, park: own descriptors, stack and tables; then wait for `go` and touch nothing else.
+; Entry:    at the home's guest address, on the transit tables, interrupts off. R14 = transit.
+; CR3:      the transit tables, then the tables in the home.
+; Stack:    the block's.
 park:
-    mov rax, [handoff(tables_cr3)]
-    mov cr3, rax
-    lea rsp, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_STACK_TOP]
-    lgdt [handoff(own_gdtr) + TABLE_REGISTER_OPERAND]
-    lidt [handoff(own_idtr) + TABLE_REGISTER_OPERAND]
+    lgdt [operand(handoff(own_gdtr))]
+    lidt [operand(control(own_idtr))]
+    lea rsp, [rbp + RESUME_BLOCK_STACK_TOP]
     push RESUME_OWN_CS
-    lea rax, [rel .own_cs]
+    lea rax, [.own_cs]
     push rax
     retfq
 .own_cs:
@@ -84,37 +78,56 @@ park:
     mov gs, eax
     lldt ax
 
+    ; An NMI whose handler is left without IRET keeps all others out, until the guest's own IRET.
+    test dword [handoff(flags)], RESUME_HANDOFF_BLOCK_NMI
+    jz .nmi_done
+    lea rax, [.nmi_done]
+    mov [handoff(nmi_return)], rax
+    mov edx, [handoff(apic_id)]
+    mov eax, ICR_NMI
+    call send_ipi
+.nmi_wait:
+    pause
+    jmp .nmi_wait
+.nmi_done:
+    mov rax, [control(tables_cr3)]
+    mov cr3, rax
     stage RESUME_STAGE_PARKED
-    lea rsi, [rel text_parked]
-    call console_text
+    mov eax, 1
+    lock xadd [control(parked)], eax
+    inc eax
+    cmp eax, [control(active_count)]
+    jne .wait
+    line text_parked
 .wait:
     pause
-    cmp dword [handoff(go)], 0
+    cmp dword [control(go)], 0
     je .wait
-    lea rsi, [rel text_go]
-    call console_text
+    test dword [handoff(flags)], RESUME_HANDOFF_LAST_OUT
+    jz restore
+    line text_go
 
 ; ---------------------------------------------------------------------------------------------
 ; Phase 3, restore: the machine around this code is now the guest's. From here there is no way back.
+; Everything happens on the home's own tables; the guest's memory is not touched before the landing.
 ; Order (docs/ARCHITECTURE.md, "Ordering"):
-;   1. CR4 without PGE/PCIDE, EFER, CR0 with WP clear   4. the guest's CR3, CR4, CR3 with its PCID
-;   2. XCR0, XRSTOR                                      5. TR, LDTR, selectors, then FS and GS bases
-;   3. MSRs; DR0-3 and DR6 with DR7 off                  6. CR2, CR8, DR7, the guest's IDT and GDT
-; CR0.WP stays clear until the landing: the refill writes to padding that the guest maps read-only.
+;   1. CR4 without CET, EFER, CR0 with WP clear       4. LDTR, selectors, TR, then FS and GS bases
+;   2. XCR0, XRSTOR, read back at once                5. PCID, and PGE: no translation survives
+;   3. MSRs; DR0-3, DR6, DR7                          6. read back, wait for the others
+; CR0.WP stays clear until the landing: it writes to padding that the guest maps read-only.
 restore:
     stage RESUME_STAGE_MODES
     mov rax, [handoff(modes_cr4)]
     mov cr4, rax
-    mov ecx, RESUME_MSR_EFER
-    mov eax, [handoff(efer)]
-    mov edx, [handoff(efer) + 4]
-    wrmsr
+    write_msr RESUME_MSR_EFER, efer
     mov rax, [handoff(modes_cr0)]
     mov cr0, rax
 
     stage RESUME_STAGE_FPU
     fninit                              ; no trace of the firmware where the image has no component
-    lea rsi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_XSAVE]
+    lea rsi, [rbp + RESUME_BLOCK_XSAVE]
+    mov edi, [control(xsave_length)]
+    add rdi, rsi                        ; what is read back
     mov ebx, [handoff(flags)]
     test ebx, RESUME_HANDOFF_XSETBV
     jz .fxrstor
@@ -127,24 +140,20 @@ restore:
     mov eax, -1                         ; every component that XCR0 enables
     mov edx, eax
     xrstor64 [rsi]
+    xsave64 [rdi]
+    xgetbv
+    shl rdx, 32
+    or rax, rdx
+    compared RESUME_LEDGER_XCR0, rax, xcr0
     jmp .fpu_done
 .fxrstor:
     fxrstor64 [rsi]
+    fxsave64 [rdi]
 .fpu_done:
+    call ledger_xsave
 
     stage RESUME_STAGE_MSRS
-    lea rsi, [handoff(msr)]
-    mov ebx, [handoff(msr_count)]
-.next_msr:
-    sub ebx, 1
-    jb .msrs_done
-    mov ecx, [rsi + MSR_INDEX]
-    mov eax, [rsi + MSR_VALUE]
-    mov edx, [rsi + MSR_VALUE + 4]
-    wrmsr
-    add rsi, MSR_SIZE
-    jmp .next_msr
-.msrs_done:
+    call restore_msrs
 
     stage RESUME_STAGE_DEBUG
     mov eax, 0x400                      ; DR7: every breakpoint off while they are written
@@ -160,29 +169,12 @@ restore:
     mov rax, [handoff(dr6)]
     mov dr6, rax
 
-    stage RESUME_STAGE_PAGING
-    mov rax, [handoff(bare_cr3)]        ; CR4.PCIDE may only be set while CR3[11:0] is zero
-    mov cr3, rax
-    mov rax, [handoff(cr4)]
-    mov cr4, rax
-    mov rax, [handoff(cr3)]
-    mov cr3, rax
-
-    ; From here on the guest's own tables map this code, and the guest's GDT, LDT, TSS and IDT.
     stage RESUME_STAGE_SEGMENTS
-    ; A copy of the guest's GDT below the trampoline's own descriptors: both are there from now on.
-    mov rsi, [handoff(gdtr) + TABLE_REGISTER_BASE]
-    lea rdi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_GDT]
-    movzx ecx, word [handoff(gdtr) + TABLE_REGISTER_OPERAND]
-    inc ecx
-    rep movsb
-    movzx eax, word [handoff(selector) + 2 * RESUME_TR]
-    mov edx, eax
-    and edx, 0xfff8
-    lea rdi, [rel $$ - RESUME_HOME_CODE + RESUME_HOME_GDT]
-    and byte [rdi + rdx + 5], 0xfd      ; LTR wants an available TSS; the guest's own stays busy
-    ltr ax
-    lldt [handoff(selector) + 2 * RESUME_LDTR]
+    test dword [handoff(flags)], RESUME_HANDOFF_OWN_LDT
+    jz .selectors
+    mov eax, RESUME_OWN_LDT             ; for selectors that refer to the LDT
+    lldt ax
+.selectors:
     mov eax, [handoff(selector) + 2 * RESUME_ES]
     mov es, eax
     mov eax, [handoff(selector) + 2 * RESUME_DS]
@@ -196,25 +188,27 @@ restore:
     jz .own_cs                          ; SS and CS come with the landing's return
     movzx eax, word [handoff(selector) + 2 * RESUME_CS]
     push rax
-    lea rax, [rel .guest_cs]
+    lea rax, [.guest_cs]
     push rax
     retfq
 .guest_cs:
     mov eax, [handoff(selector) + 2 * RESUME_SS]
 .own_cs:
     mov ss, eax
-    mov ecx, RESUME_MSR_FS_BASE         ; after the selectors: loading those changes the bases
-    mov eax, [handoff(fs_base)]
-    mov edx, [handoff(fs_base) + 4]
-    wrmsr
-    mov ecx, RESUME_MSR_GS_BASE
-    mov eax, [handoff(gs_base)]
-    mov edx, [handoff(gs_base) + 4]
-    wrmsr
+    lldt [handoff(selector) + 2 * RESUME_LDTR]
+    ltr [handoff(selector) + 2 * RESUME_TR]
+    write_msr RESUME_MSR_FS_BASE, fs_base   ; after the selectors: loading those changes the bases
+    write_msr RESUME_MSR_GS_BASE, gs_base
 
-    stage RESUME_STAGE_LAST
-    lea rsi, [rel text_landing]
-    call console_text
+    stage RESUME_STAGE_PAGING
+    mov rax, [handoff(cr3)]             ; the guest's tables map this code too: fetched, not written
+    mov cr3, rax
+    mov rbx, cr3
+    mov rax, [handoff(paging_cr3)]      ; own tables under the guest's PCID, so that the landing's
+    mov cr3, rax                        ; load of CR3 ends their translations
+    mov rax, [handoff(paging_cr4)]      ; PGE changes: of all others none is left
+    mov cr4, rax
+
     mov rax, cr8                        ; the local APIC came with the devices: CR8 is right already,
     cmp rax, [handoff(cr8)]             ; and writing it leaves traces in QEMU's virtual TPR
     je .cr8_done
@@ -225,36 +219,50 @@ restore:
     mov cr2, rax
     mov rax, [handoff(dr7)]
     mov dr7, rax
-    lidt [handoff(idtr) + TABLE_REGISTER_OPERAND]
-    lgdt [handoff(gdtr) + TABLE_REGISTER_OPERAND]
 
-; ---------------------------------------------------------------------------------------------
-; Phase 4, hand over to the landing: all general registers but RAX, RCX, RDI (and RSP where it
-; returns through a frame), which the refill needs and the landing restores itself.
-    push qword [handoff(landing_flags)]
-    popfq
-    mov rdx, [guest_gpr(RESUME_RDX)]
-    mov rbx, [guest_gpr(RESUME_RBX)]
-    mov rbp, [guest_gpr(RESUME_RBP)]
-    mov rsi, [guest_gpr(RESUME_RSI)]
-    mov r8,  [guest_gpr(RESUME_R8)]
-    mov r9,  [guest_gpr(RESUME_R9)]
-    mov r10, [guest_gpr(RESUME_R10)]
-    mov r11, [guest_gpr(RESUME_R11)]
-    mov r12, [guest_gpr(RESUME_R12)]
-    mov r13, [guest_gpr(RESUME_R13)]
-    mov r14, [guest_gpr(RESUME_R14)]
-    mov r15, [guest_gpr(RESUME_R15)]
-    mov rdi, [handoff(home_va)]
-    mov rcx, [handoff(refill_length)]
-    mov rsp, [handoff(landing_rsp)]
-    mov rax, [handoff(landing_rax)]
-    jmp [handoff(landing_va)]
+    stage RESUME_STAGE_READ_BACK
+    compared RESUME_LEDGER_CR3, rbx, cr3
+    call ledger_registers
+    call ledger_print
+    stage RESUME_STAGE_BARRIER
+    call barrier
 
-text_parked:  db "libresume: parked", 10, 0
-text_go:      db "libresume: go", 10, 0
-text_landing: db "libresume: landing", 10, 0
+    stage RESUME_STAGE_LAST
+    test dword [handoff(flags)], RESUME_HANDOFF_LAST_OUT
+    jz .leave
+    line text_landing
+.leave:
+    lidt [operand(handoff(idtr))]
+    lgdt [operand(handoff(gdtr))]
+    mov rax, [handoff(cr3)]
+    mov cr3, rax
 
+    ; The landing's registers. RSP takes the place of RBP, which is the guest's from here on.
+    mov rsp, rbp
+    mov rax, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RAX]
+    mov rcx, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RCX]
+    mov rdx, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RDX]
+    mov rbx, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RBX]
+    mov rbp, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RBP]
+    mov rsi, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RSI]
+    mov rdi, [rsp + HANDOFF_landing_gpr + 8 * RESUME_RDI]
+    mov r8,  [rsp + HANDOFF_landing_gpr + 8 * RESUME_R8]
+    mov r9,  [rsp + HANDOFF_landing_gpr + 8 * RESUME_R9]
+    mov r10, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R10]
+    mov r11, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R11]
+    mov r12, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R12]
+    mov r13, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R13]
+    mov r14, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R14]
+    mov r15, [rsp + HANDOFF_landing_gpr + 8 * RESUME_R15]
+    mov rsp, [rsp + HANDOFF_landing_rsp]
+    ret                                 ; the landing's address lies there
+
+text text_parked,  "libresume: parked", 10
+text text_go,      "libresume: go", 10
+text text_landing, "libresume: landing", 10
+
+%include "msr.nasm"
+%include "ledger.nasm"
 %include "console.nasm"
 %include "fault.nasm"
 

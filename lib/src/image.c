@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-#include <resume/plan.h>
+#include <resume/image.h>
+
+#include <resume/xsave.h>
 
 #include "arch.h"
+#include "descriptor.h"
 #include "internal.h"
 #include "msr.h"
+#include "window.h"
 
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
 #define OWN_CODE_DESCRIPTOR UINT64_C(0x00af9b000000ffff)
@@ -11,59 +15,155 @@
 #define OWN_VECTORS 32u
 #define GATE_LENGTH 16u
 #define GATE_INTERRUPT UINT64_C(0x8e) /* present, DPL 0, 64-bit interrupt gate */
+#define TABLE_LENGTH RESUME_PAGE_SIZE /* a block's room for the guest's GDT, and for its LDT */
 
-_Static_assert(RESUME_HOME_TABLES + RESUME_HOME_TABLE_PAGES * RESUME_PAGE_SIZE +
-                       RESUME_HOME_LANDING_MAX <=
-                   RESUME_HOME_LENGTH,
-               "the tables must end below the landing");
-_Static_assert(RESUME_HOME_LANDING_MAX == RESUME_LANDING_MAX, "one landing, one size");
+_Static_assert(RESUME_HOME_TABLES + RESUME_HOME_TABLE_PAGES * RESUME_PAGE_SIZE <=
+                   RESUME_HOME_BLOCKS,
+               "the tables must end below the blocks");
 
-/* The image as physical memory: the page-table builder sees home addresses. */
-struct window {
-    uint8_t *bytes;
-    resume_pa_t base_pa;
+int resume_image_layout_compute(uint32_t vcpu_count, uint32_t xsave_length,
+                                struct resume_image_layout *out)
+{
+    struct resume_image_layout layout = {.vcpu_count = vcpu_count};
+    uint32_t wanted = xsave_length < RESUME_XSAVE_MIN ? RESUME_XSAVE_MIN : xsave_length;
     uint64_t length;
-};
 
-static void *window_page(void *ctx, resume_pa_t pa)
-{
-    const struct window *window = ctx;
-
-    if (pa < window->base_pa || pa - window->base_pa >= window->length) {
-        return NULL;
+    if (out == NULL || vcpu_count == 0 || vcpu_count > RESUME_HOME_VCPUS ||
+        xsave_length > RESUME_XSAVE_MAX) {
+        return RESUME_EINVAL;
     }
-    return window->bytes + (pa - window->base_pa);
+    layout.xsave_length = (wanted + 0xfff) & ~UINT32_C(0xfff);
+    layout.block_length = RESUME_BLOCK_XSAVE + 2 * layout.xsave_length;
+    length = RESUME_HOME_BLOCKS + (uint64_t)vcpu_count * layout.block_length;
+    length += (uint64_t)vcpu_count * RESUME_LANDING_MAX;
+    layout.length = (length + 0xfff) & ~UINT64_C(0xfff);
+    /* The slots end the home, so that as much of it as possible lies in one run of fill. */
+    layout.landings = (uint32_t)(layout.length - (uint64_t)vcpu_count * RESUME_LANDING_MAX);
+    *out = layout;
+    return RESUME_OK;
 }
 
-/* An MSR that this CPU lacks can only be one that the state may do without (resume_cpu_check). */
-static int msr_is_listed(const struct resume_cpu *cpu, uint32_t index)
+static int input_is_sound(const struct resume_image_input *input)
 {
-    return resume_msr_way(index) == RESUME_MSR_BY_LIST &&
-           (index != RESUME_MSR_TSC_AUX || cpu->rdtscp);
+    return input != NULL && input->home != NULL && input->layout != NULL && input->cpu != NULL &&
+           input->trampoline != NULL && input->home->length == input->layout->length &&
+           (input->levels == 4 || input->levels == 5) && input->active_count > 0 &&
+           input->active_count <= input->layout->vcpu_count &&
+           input->last_out < input->layout->vcpu_count;
 }
 
-static int fill_msrs(const struct resume_image_input *input, struct resume_handoff *handoff,
+static uint64_t block_offset(const struct resume_image_layout *layout, uint32_t index)
+{
+    return RESUME_HOME_BLOCKS + (uint64_t)index * layout->block_length;
+}
+
+static int fill_code(const struct resume_image_input *input, uint8_t *image,
                      struct resume_diag *diag)
 {
-    const struct resume_vcpu *vcpu = input->vcpu;
+    const uint32_t room = RESUME_HOME_TABLES - RESUME_HOME_CODE;
+    struct resume_trampoline_header header;
+    uint8_t *idt = image + RESUME_HOME_OWN_IDT;
 
-    for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (!msr_is_listed(input->cpu, vcpu->msr[i].index)) {
-            continue;
-        }
-        if (handoff->msr_count == RESUME_HANDOFF_MSRS) {
-            return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
-                               vcpu->msr_count, RESUME_HANDOFF_MSRS, RESUME_NO_VCPU);
-        }
-        handoff->msr[handoff->msr_count++] = vcpu->msr[i];
+    if (input->trampoline_length < sizeof(header)) {
+        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 0, input->trampoline_length,
+                           sizeof(header), RESUME_NO_VCPU);
+    }
+    /* Built for this very CPU and compiler: no foreign data. */
+    memcpy(&header, input->trampoline, sizeof(header));
+    if (header.magic != RESUME_TRAMPOLINE_MAGIC) {
+        return resume_fail(diag, RESUME_EMAGIC, "trampoline", "magic", 0, header.magic,
+                           RESUME_TRAMPOLINE_MAGIC, RESUME_NO_VCPU);
+    }
+    if (header.version != RESUME_HANDOFF_VERSION) {
+        return resume_fail(diag, RESUME_EVERSION, "trampoline", "version", 8, header.version,
+                           RESUME_HANDOFF_VERSION, RESUME_NO_VCPU);
+    }
+    if (header.size != input->trampoline_length) {
+        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12, input->trampoline_length,
+                           header.size, RESUME_NO_VCPU);
+    }
+    if (header.size > room) {
+        return resume_fail(diag, RESUME_ENOSPC, "trampoline", "size", 12, header.size, room,
+                           RESUME_NO_VCPU);
+    }
+    memcpy(image + RESUME_HOME_CODE, input->trampoline, header.size);
+
+    for (uint32_t i = 0; i < OWN_VECTORS; i++) {
+        uint64_t entry =
+            input->home->va + RESUME_HOME_CODE + header.vectors + (uint64_t)i * header.vector_size;
+        uint8_t *gate = idt + i * GATE_LENGTH;
+
+        resume_store_le64(gate, (entry & 0xffff) | (uint64_t)RESUME_OWN_CS << 16 |
+                                    GATE_INTERRUPT << 40 | (entry >> 16 & 0xffff) << 48);
+        resume_store_le64(gate + 8, entry >> 32);
     }
     return RESUME_OK;
+}
+
+static int fill_tables(const struct resume_image_input *input, uint8_t *image, uint64_t *ret_cr3,
+                       struct resume_diag *diag)
+{
+    const struct resume_home *home = input->home;
+    struct resume_window window = {image, home->pa, home->length};
+    struct resume_phys phys = {resume_window_page, &window};
+    struct resume_paging_builder builder;
+    struct resume_arena arena;
+    int err =
+        resume_arena_init(&arena, &phys, home->pa + RESUME_HOME_TABLES, RESUME_HOME_TABLE_PAGES);
+
+    if (err == RESUME_OK) {
+        err = resume_paging_builder_init(&builder, &arena, input->levels, 0, diag);
+    }
+    if (err == RESUME_OK) {
+        err = resume_paging_map(&builder, home->va, home->pa, home->length,
+                                RESUME_MAP_WRITE | RESUME_MAP_EXEC, diag);
+    }
+    if (err == RESUME_OK) {
+        *ret_cr3 = builder.root_pa;
+    }
+    return err;
+}
+
+int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
+                       struct resume_diag *diag)
+{
+    struct resume_control control;
+    int err;
+
+    if (!input_is_sound(input) || image == NULL) {
+        return RESUME_EINVAL;
+    }
+    memset(image, input->home->fill, (size_t)input->home->length);
+    memset(image, 0, input->layout->landings);
+    memset(&control, 0, sizeof(control));
+    control.magic = RESUME_CONTROL_MAGIC;
+    control.version = RESUME_HANDOFF_VERSION;
+    control.size = sizeof(control);
+    control.vcpu_count = input->layout->vcpu_count;
+    control.active_count = input->active_count;
+    control.block_length = input->layout->block_length;
+    control.xsave_length = input->layout->xsave_length;
+    control.debug = input->debug_port != 0;
+    control.debug_port = input->debug_port;
+    control.home_va = input->home->va;
+    control.home_pa = input->home->pa;
+    control.home_length = input->home->length;
+    control.refill_length = input->layout->landings;
+    control.own_idtr.limit = OWN_VECTORS * GATE_LENGTH - 1;
+    control.own_idtr.base = input->home->va + RESUME_HOME_OWN_IDT;
+    err = fill_code(input, image, diag);
+    if (err == RESUME_OK) {
+        err = fill_tables(input, image, &control.tables_cr3, diag);
+    }
+    if (err == RESUME_OK) {
+        memcpy(image + RESUME_HOME_CONTROL, &control, sizeof(control));
+    }
+    return err;
 }
 
 static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *handoff)
 {
     const struct resume_segment *seg = vcpu->segs.seg;
-    uint64_t gdt_limit = seg[RESUME_GDTR].limit;
 
     memcpy(handoff->gpr, vcpu->regs.gpr, sizeof(handoff->gpr));
     handoff->rip = vcpu->regs.rip;
@@ -83,23 +183,24 @@ static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *ha
     for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++) {
         handoff->selector[i] = seg[i].selector;
     }
-    handoff->gdtr.limit = (uint16_t)gdt_limit;
+    handoff->gdtr.limit = (uint16_t)seg[RESUME_GDTR].limit;
     handoff->gdtr.base = seg[RESUME_GDTR].base;
     handoff->idtr.limit = (uint16_t)seg[RESUME_IDTR].limit;
     handoff->idtr.base = seg[RESUME_IDTR].base;
 }
 
 /* Values between the firmware's and the guest's, so that the assembly has nothing to decide. */
-static void fill_interim(const struct resume_image_input *input, struct resume_handoff *handoff)
+static void fill_interim(const struct resume_image_input *input, uint64_t tables_cr3,
+                         struct resume_handoff *handoff)
 {
-    const struct resume_vcpu *vcpu = input->vcpu;
-    resume_va_t va = input->home->va;
+    uint64_t cr4 = handoff->cr4 & ~RESUME_CR4_CET; /* needs CR0.WP: the landing sets it */
 
-    handoff->modes_cr0 = (vcpu->ctrl.cr0 & ~(RESUME_CR0_WP | RESUME_CR0_TS | RESUME_CR0_EM |
-                                             RESUME_CR0_AM | RESUME_CR0_CD | RESUME_CR0_NW)) |
+    handoff->modes_cr0 = (handoff->cr0 & ~(RESUME_CR0_WP | RESUME_CR0_TS | RESUME_CR0_EM |
+                                           RESUME_CR0_AM | RESUME_CR0_CD | RESUME_CR0_NW)) |
                          RESUME_CR0_PE | RESUME_CR0_PG;
-    handoff->modes_cr4 = RESUME_CR4_PAE | RESUME_CR4_OSFXSR | RESUME_CR4_OSXMMEXCPT |
-                         (vcpu->ctrl.cr4 & RESUME_CR4_LA57);
+    handoff->paging_cr4 = cr4;
+    handoff->modes_cr4 =
+        (cr4 ^ RESUME_CR4_PGE) | RESUME_CR4_PAE | RESUME_CR4_OSFXSR | RESUME_CR4_OSXMMEXCPT;
     if (input->cpu->xsave) {
         handoff->flags |= RESUME_HANDOFF_XSETBV;
         handoff->modes_cr4 |= RESUME_CR4_OSXSAVE;
@@ -107,225 +208,248 @@ static void fill_interim(const struct resume_image_input *input, struct resume_h
             handoff->flags |= RESUME_HANDOFF_XRSTOR;
         }
     }
-    handoff->bare_cr3 = vcpu->ctrl.cr3 & ~UINT64_C(0xfff);
-    handoff->own_gdtr.limit = RESUME_OWN_GDT_LIMIT;
-    handoff->own_gdtr.base = va + RESUME_HOME_GDT;
-    handoff->own_idtr.limit = OWN_VECTORS * GATE_LENGTH - 1;
-    handoff->own_idtr.base = va + RESUME_HOME_OWN_IDT;
-    if (input->debug_port != 0) {
-        handoff->flags |= RESUME_HANDOFF_DEBUG_PORT;
-        handoff->debug_port = input->debug_port;
+    handoff->paging_cr3 = tables_cr3;
+    if ((cr4 & RESUME_CR4_PCIDE) != 0) {
+        handoff->paging_cr3 |= handoff->cr3 & UINT64_C(0xfff);
     }
 }
 
-static int fill_landing(const struct resume_image_input *input, struct resume_handoff *handoff,
-                        uint8_t *image)
+/* An MSR that this CPU lacks can only be one that the state may do without (resume_cpu_check). */
+static int msr_is_listed(const struct resume_cpu *cpu, uint32_t index)
 {
+    return resume_msr_way(index) == RESUME_MSR_BY_LIST &&
+           (index != RESUME_MSR_TSC_AUX || cpu->rdtscp);
+}
+
+static int fill_msrs(const struct resume_image_input *input, const struct resume_vcpu *vcpu,
+                     uint32_t index, struct resume_handoff *handoff, uint8_t *block,
+                     struct resume_diag *diag)
+{
+    struct resume_msr *list = (struct resume_msr *)(void *)(block + RESUME_BLOCK_MSRS);
+
+    for (uint32_t i = 0; i < vcpu->msr_count; i++) {
+        if (!msr_is_listed(input->cpu, vcpu->msr[i].index)) {
+            continue;
+        }
+        if (handoff->msr_count == RESUME_HANDOFF_MSRS) {
+            return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
+                               vcpu->msr_count, RESUME_HANDOFF_MSRS, index);
+        }
+        list[handoff->msr_count++] = vcpu->msr[i];
+    }
+    return RESUME_OK;
+}
+
+static int fill_xsave(const struct resume_image_input *input, const struct resume_vcpu *vcpu,
+                      struct resume_handoff *handoff, uint8_t *block, struct resume_diag *diag)
+{
+    uint32_t length;
+    int err = resume_xsave_transcode(&vcpu->xsave, input->cpu->comp, input->cpu->comp_count,
+                                     handoff->xcr0, block + RESUME_BLOCK_XSAVE,
+                                     input->layout->xsave_length, &length, diag);
+
+    if (err == RESUME_OK) {
+        handoff->span_count = resume_xsave_spans(input->cpu->comp, input->cpu->comp_count,
+                                                 handoff->xcr0, handoff->span, RESUME_SPANS);
+    }
+    return err;
+}
+
+/* Put the descriptor that gives @seg's hidden part where its selector points. */
+static int put_descriptor(const struct resume_segment *seg, uint32_t which, uint32_t index,
+                          uint8_t *block, struct resume_handoff *handoff, struct resume_diag *diag)
+{
+    static const uint8_t empty[16];
+    const int is_system = which == RESUME_LDTR || which == RESUME_TR;
+    struct resume_segment loaded = *seg;
+    uint32_t offset = seg->selector & 0xfff8u;
+    uint8_t *table = block + RESUME_BLOCK_GDT;
+    uint8_t bytes[16];
+    uint32_t size;
+    int err;
+
+    if ((seg->selector & 0xfffcu) == 0) {
+        return RESUME_OK;
+    }
+    if (which == RESUME_FS || which == RESUME_GS) {
+        loaded.base = 0; /* comes by its MSR */
+    }
+    if (!is_system && (seg->selector & 4u) != 0) {
+        handoff->flags |= RESUME_HANDOFF_OWN_LDT;
+        table = block + RESUME_BLOCK_LDT;
+    }
+    err = resume_descriptor_encode(&loaded, is_system, bytes, &size);
+    if (err != RESUME_OK || offset + size > TABLE_LENGTH) {
+        return resume_fail(diag, RESUME_EUNSUPPORTED, "segment", "selector", which, seg->selector,
+                           TABLE_LENGTH - 8, index);
+    }
+    if (memcmp(table + offset, empty, size) != 0 && memcmp(table + offset, bytes, size) != 0) {
+        return resume_fail(diag, RESUME_ECONSISTENT, "segment", "selector", which, seg->selector, 0,
+                           index);
+    }
+    memcpy(table + offset, bytes, size);
+    return RESUME_OK;
+}
+
+static int fill_descriptors(const struct resume_vcpu *vcpu, uint32_t index, uint64_t block_va,
+                            struct resume_handoff *handoff, uint8_t *block,
+                            struct resume_diag *diag)
+{
+    const struct resume_segment ldt = {
+        .base = block_va + RESUME_BLOCK_LDT,
+        .limit = TABLE_LENGTH - 1,
+        .access = RESUME_SEG_P | 2, /* LDT */
+    };
+    uint8_t *own = block + RESUME_BLOCK_GDT;
+    uint32_t size;
+    int err = RESUME_OK;
+
+    for (uint32_t i = RESUME_ES; i <= RESUME_TR && err == RESUME_OK; i++) {
+        if ((i == RESUME_CS || i == RESUME_SS) &&
+            (handoff->flags & RESUME_HANDOFF_KERNEL_CS) == 0) {
+            continue;
+        }
+        err = put_descriptor(&vcpu->segs.seg[i], i, index, block, handoff, diag);
+    }
+    if (err != RESUME_OK) {
+        return err;
+    }
+    resume_store_le64(own + RESUME_OWN_CS, OWN_CODE_DESCRIPTOR);
+    resume_store_le64(own + RESUME_OWN_DS, OWN_DATA_DESCRIPTOR);
+    handoff->own_gdtr.limit = RESUME_OWN_GDT_LIMIT;
+    handoff->own_gdtr.base = block_va + RESUME_BLOCK_GDT;
+    return resume_descriptor_encode(&ldt, 1, own + RESUME_OWN_LDT, &size);
+}
+
+static int fill_landing(const struct resume_image_input *input, const struct resume_vcpu *vcpu,
+                        uint32_t index, struct resume_handoff *handoff, uint8_t *image)
+{
+    const struct resume_home *home = input->home;
+    const uint64_t slot = input->layout->landings + (uint64_t)index * RESUME_LANDING_MAX;
+    const struct resume_landing_place place = {
+        .slot_va = home->va + slot,
+        .fill = home->fill,
+        .last_out = index == input->last_out,
+        .others = input->active_count - 1,
+        .left_va = home->va + RESUME_HOME_CONTROL + offsetof(struct resume_control, left),
+        .refill_va = home->va,
+        .refill_length = input->layout->landings,
+    };
     struct resume_landing landing;
-    int err = resume_landing_compose(input->vcpu, input->home, &landing);
+    int err = resume_landing_compose(vcpu, &place, &landing);
 
     if (err != RESUME_OK) {
         return err;
     }
-    handoff->landing_va = landing.va;
-    handoff->landing_rsp = landing.rsp;
-    handoff->landing_flags = landing.rflags;
-    handoff->landing_rax = landing.rax;
-    handoff->refill_length = landing.refill_length;
-    handoff->leave_va = landing.va + landing.leave;
+    if (place.last_out) {
+        handoff->flags |= RESUME_HANDOFF_LAST_OUT;
+    }
     if (landing.form == RESUME_LANDING_JUMP) {
         handoff->flags |= RESUME_HANDOFF_KERNEL_CS;
     }
-    memcpy(image + landing.refill_length, landing.bytes, landing.length);
+    handoff->landing_rsp = landing.rsp;
+    memcpy(handoff->landing_gpr, landing.gpr, sizeof(handoff->landing_gpr));
+    handoff->remains = landing.remains;
+    handoff->leave_va = place.slot_va + landing.leave;
+    handoff->landing_va = place.slot_va + landing.entry;
+    memcpy(image + slot, landing.bytes, RESUME_LANDING_MAX);
     return RESUME_OK;
 }
 
-/* The XSAVE image as XRSTOR wants it: the components that XCR0 does not enable must be absent. */
-static int fill_xsave(const struct resume_image_input *input, const struct resume_handoff *handoff,
-                      uint8_t *image, struct resume_diag *diag)
+/* Decimal digits of @value at @text; returns how many. */
+static uint32_t put_decimal(char *text, uint32_t value)
 {
-    const struct resume_xsave *xsave = &input->vcpu->xsave;
-    uint8_t *area = image + RESUME_HOME_XSAVE;
-    uint64_t xstate_bv;
+    char digits[10];
+    uint32_t count = 0;
 
-    if (xsave->area == NULL || xsave->length < 576 || xsave->length > RESUME_PAGE_SIZE) {
-        return resume_fail(diag, RESUME_EUNSUPPORTED, "XSAVE image", "length", 0, xsave->length,
-                           RESUME_PAGE_SIZE, RESUME_NO_VCPU);
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    for (uint32_t i = 0; i < count; i++) {
+        text[i] = digits[count - 1 - i];
     }
-    memcpy(area, xsave->area, xsave->length);
-    xstate_bv = resume_load_le64(area + 512);
-    resume_store_le64(area + 512, xstate_bv & (handoff->xcr0 | RESUME_XCR0_X87 | RESUME_XCR0_SSE));
-    return RESUME_OK;
+    return count;
 }
 
-static int fill_code(const struct resume_image_input *input, uint8_t *image,
-                     struct resume_diag *diag)
+static void fill_line(struct resume_handoff *handoff)
 {
-    const uint8_t *code = input->trampoline;
-    const uint32_t room = RESUME_HOME_TABLES - RESUME_HOME_CODE;
-    struct resume_trampoline_header header;
-    uint8_t *gdt = image + RESUME_HOME_GDT;
-    uint8_t *idt = image + RESUME_HOME_OWN_IDT;
+    static const char prefix[] = "libresume: ledger cpu=";
+    const uint32_t fields = RESUME_LEDGER_COUNT + handoff->msr_count;
 
-    if (input->trampoline_length < sizeof(header)) {
-        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 0, input->trampoline_length,
-                           sizeof(header), RESUME_NO_VCPU);
-    }
-    memcpy(&header, code,
-           sizeof(header)); /* built for this very CPU and compiler: no foreign data */
-    if (header.magic != RESUME_TRAMPOLINE_MAGIC) {
-        return resume_fail(diag, RESUME_EMAGIC, "trampoline", "magic", 0, header.magic,
-                           RESUME_TRAMPOLINE_MAGIC, RESUME_NO_VCPU);
-    }
-    if (header.version != RESUME_HANDOFF_VERSION) {
-        return resume_fail(diag, RESUME_EVERSION, "trampoline", "version", 8, header.version,
-                           RESUME_HANDOFF_VERSION, RESUME_NO_VCPU);
-    }
-    if (header.size != input->trampoline_length) {
-        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12, input->trampoline_length,
-                           header.size, RESUME_NO_VCPU);
-    }
-    if (header.size > room) {
-        return resume_fail(diag, RESUME_ENOSPC, "trampoline", "size", 12, header.size, room,
-                           RESUME_NO_VCPU);
-    }
-    memcpy(image + RESUME_HOME_CODE, code, header.size);
-
-    resume_store_le64(gdt + RESUME_OWN_CS, OWN_CODE_DESCRIPTOR);
-    resume_store_le64(gdt + RESUME_OWN_DS, OWN_DATA_DESCRIPTOR);
-    for (uint32_t i = 0; i < OWN_VECTORS; i++) {
-        uint64_t entry =
-            input->home->va + RESUME_HOME_CODE + header.vectors + (uint64_t)i * header.vector_size;
-        uint8_t *gate = idt + i * GATE_LENGTH;
-
-        resume_store_le64(gate, (entry & 0xffff) | (uint64_t)RESUME_OWN_CS << 16 |
-                                    GATE_INTERRUPT << 40 | (entry >> 16 & 0xffff) << 48);
-        resume_store_le64(gate + 8, entry >> 32);
-    }
-    return RESUME_OK;
+    _Static_assert(sizeof(prefix) - 1 + 10 <= RESUME_LEDGER_PREFIX, "prefix and number must fit");
+    memset(handoff->line, ' ', RESUME_LEDGER_PREFIX);
+    memcpy(handoff->line, prefix, sizeof(prefix) - 1);
+    (void)put_decimal(handoff->line + sizeof(prefix) - 1, handoff->index);
+    memset(handoff->line + RESUME_LEDGER_PREFIX, RESUME_LEDGER_UNCHECKED, fields);
+    handoff->line[RESUME_LEDGER_PREFIX + fields] = '\n';
+    handoff->line_length = RESUME_LEDGER_PREFIX + fields + 1;
 }
 
-static int fill_tables(const struct resume_image_input *input, struct resume_handoff *handoff,
-                       uint8_t *image, struct resume_diag *diag)
-{
-    const struct resume_home *home = input->home;
-    struct window window = {image, home->pa, home->length};
-    struct resume_phys phys = {window_page, &window};
-    struct resume_paging_builder builder;
-    struct resume_arena arena;
-    uint32_t levels = (input->vcpu->ctrl.cr4 & RESUME_CR4_LA57) != 0 ? 5 : 4;
-    int err =
-        resume_arena_init(&arena, &phys, home->pa + RESUME_HOME_TABLES, RESUME_HOME_TABLE_PAGES);
-
-    if (err == RESUME_OK) {
-        err = resume_paging_builder_init(&builder, &arena, levels, 0, diag);
-    }
-    if (err == RESUME_OK) {
-        err = resume_paging_map(&builder, home->va, home->pa, home->length,
-                                RESUME_MAP_WRITE | RESUME_MAP_EXEC, diag);
-    }
-    if (err == RESUME_OK) {
-        handoff->tables_cr3 = builder.root_pa;
-    }
-    return err;
-}
-
-int resume_image_build(const struct resume_image_input *input, uint8_t *image, size_t image_length,
-                       struct resume_diag *diag)
+int resume_image_vcpu(const struct resume_image_input *input, uint32_t index,
+                      const struct resume_vcpu *vcpu, uint8_t *image, struct resume_diag *diag)
 {
     struct resume_handoff handoff;
+    struct resume_control control;
+    uint8_t *block;
+    uint64_t block_va;
     int err;
 
-    if (input == NULL || input->vcpu == NULL || input->home == NULL || input->cpu == NULL ||
-        input->trampoline == NULL || image == NULL || image_length != RESUME_HOME_LENGTH ||
-        input->home->length != RESUME_HOME_LENGTH) {
+    if (!input_is_sound(input) || vcpu == NULL || image == NULL ||
+        index >= input->layout->vcpu_count) {
         return RESUME_EINVAL;
     }
+    block = image + block_offset(input->layout, index);
+    block_va = input->home->va + block_offset(input->layout, index);
+    memcpy(&control, image + RESUME_HOME_CONTROL, sizeof(control));
     memset(&handoff, 0, sizeof(handoff));
-    memset(image, input->home->fill, image_length);
-    memset(image, 0, RESUME_HOME_CODE);
-    if (input->vcpu->segs.seg[RESUME_GDTR].limit >= RESUME_PAGE_SIZE) {
-        return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "gdtr.limit", 0,
-                           input->vcpu->segs.seg[RESUME_GDTR].limit, RESUME_PAGE_SIZE - 1,
-                           RESUME_NO_VCPU);
-    }
     handoff.magic = RESUME_HANDOFF_MAGIC;
     handoff.version = RESUME_HANDOFF_VERSION;
     handoff.size = sizeof(handoff);
-    handoff.home_va = input->home->va;
-    handoff.home_pa = input->home->pa;
-    handoff.home_length = input->home->length;
+    handoff.flags = RESUME_HANDOFF_ACTIVE;
+    handoff.index = index;
+    handoff.apic_id = vcpu->run.apic_id;
+    if (vcpu->run.nmi_masked != 0 || vcpu->run.nmi_pending != 0) {
+        handoff.flags |= RESUME_HANDOFF_BLOCK_NMI;
+    }
 
-    fill_guest(input->vcpu, &handoff);
-    fill_interim(input, &handoff);
-    err = fill_msrs(input, &handoff, diag);
+    fill_guest(vcpu, &handoff);
+    fill_interim(input, control.tables_cr3, &handoff);
+    err = fill_msrs(input, vcpu, index, &handoff, block, diag);
     if (err == RESUME_OK) {
-        err = fill_xsave(input, &handoff, image, diag);
+        err = fill_xsave(input, vcpu, &handoff, block, diag);
     }
     if (err == RESUME_OK) {
-        err = fill_code(input, image, diag);
+        err = fill_landing(input, vcpu, index, &handoff, image);
     }
     if (err == RESUME_OK) {
-        err = fill_tables(input, &handoff, image, diag);
+        err = fill_descriptors(vcpu, index, block_va, &handoff, block, diag);
     }
     if (err == RESUME_OK) {
-        err = fill_landing(input, &handoff, image);
-    }
-    if (err == RESUME_OK) {
-        memcpy(image + RESUME_HOME_HANDOFF, &handoff, sizeof(handoff));
+        fill_line(&handoff);
+        memcpy(block + RESUME_BLOCK_HANDOFF, &handoff, sizeof(handoff));
     }
     return err;
 }
 
-static int overlap(uint64_t a, uint64_t b, uint64_t a_length, uint64_t b_length)
+int resume_image_finish(const struct resume_image_input *input, const uint8_t *image,
+                        struct resume_diag *diag)
 {
-    return a < b ? b - a < a_length : a - b < b_length;
-}
+    struct resume_handoff handoff;
+    uint32_t active = 0;
+    uint32_t last_out = 0;
 
-int resume_transit_build(const struct resume_home *home, uint8_t *staging, resume_pa_t staging_pa,
-                         uint32_t levels, uint64_t cr4, struct resume_diag *diag)
-{
-    struct window window = {staging, staging_pa, RESUME_STAGING_LENGTH};
-    struct resume_phys phys = {window_page, &window};
-    const uint32_t rights = RESUME_MAP_WRITE | RESUME_MAP_EXEC;
-    struct resume_transit transit;
-    struct resume_paging_builder builder;
-    struct resume_arena arena;
-    int err;
-
-    if (home == NULL || staging == NULL || !resume_aligned(staging_pa, RESUME_PAGE_SIZE)) {
+    if (!input_is_sound(input) || image == NULL) {
         return RESUME_EINVAL;
     }
-    if (overlap(home->pa, staging_pa, home->length, RESUME_STAGING_LENGTH)) {
-        return resume_fail(diag, RESUME_ECONFLICT, "transit", "staging", staging_pa, staging_pa,
-                           home->pa, RESUME_NO_VCPU);
+    for (uint32_t i = 0; i < input->layout->vcpu_count; i++) {
+        memcpy(&handoff, image + block_offset(input->layout, i), sizeof(handoff));
+        active += (handoff.flags & RESUME_HANDOFF_ACTIVE) != 0;
+        last_out += (handoff.flags & RESUME_HANDOFF_LAST_OUT) != 0;
     }
-    memset(&transit, 0, sizeof(transit));
-    err = resume_arena_init(&arena, &phys, staging_pa + RESUME_STAGING_TABLES,
-                            RESUME_STAGING_TABLE_PAGES);
-    if (err == RESUME_OK) {
-        err = resume_paging_builder_init(&builder, &arena, levels, 0, diag);
+    if (active != input->active_count || last_out != 1) {
+        return resume_fail(diag, RESUME_EMISSING, "image", "vCPUs", 0, active, input->active_count,
+                           RESUME_NO_VCPU);
     }
-    if (err == RESUME_OK) {
-        err = resume_paging_map(&builder, staging_pa, staging_pa, RESUME_STAGING_LENGTH, rights,
-                                diag);
-    }
-    if (err == RESUME_OK) {
-        err = resume_paging_map(&builder, home->pa, home->pa, home->length, rights, diag);
-    }
-    if (err == RESUME_OK) {
-        err = resume_paging_map(&builder, home->va, home->pa, home->length, rights, diag);
-    }
-    if (err != RESUME_OK) {
-        return err;
-    }
-    transit.cr3 = builder.root_pa;
-    transit.cr4 = cr4 & ~(RESUME_CR4_PGE | RESUME_CR4_PCIDE |
-                          RESUME_CR4_CET); /* the trampoline has no shadow stack */
-    transit.image_pa = staging_pa + RESUME_STAGING_IMAGE;
-    transit.home_pa = home->pa;
-    transit.home_va = home->va;
-    transit.home_length = home->length;
-    memcpy(staging + RESUME_STAGING_TRANSIT, &transit, sizeof(transit));
     return RESUME_OK;
 }

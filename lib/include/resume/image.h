@@ -44,8 +44,10 @@ struct resume_image_input {
     const struct resume_cpu *cpu;             /* the CPUs that will run it: all the same */
     const uint8_t *trampoline;                /* the trampoline binary, any alignment */
     size_t trampoline_length;
-    uint32_t levels;     /* of the guest's page tables: 4 or 5, the same on all vCPUs */
-    uint16_t debug_port; /* I/O port of a debug console, 0 = none */
+    uint32_t levels;       /* of the guest's page tables: 4 or 5, the same on all vCPUs */
+    uint32_t active_count; /* vCPUs that are not dormant, at least 1 */
+    uint32_t last_out;     /* index of one of those: leaves last, and refills the home */
+    uint16_t debug_port;   /* I/O port of a debug console, 0 = none */
     uint16_t reserved;
 };
 
@@ -60,24 +62,24 @@ int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
                        struct resume_diag *diag);
 
 /*
- * resume_image_vcpu - fill one vCPU's block, and count it in.
+ * resume_image_vcpu - fill one vCPU's block, and its landing.
  * @index: its number, each once, in any order.  @vcpu: validated, in scope, checked against this CPU
  * (resume_cpu_check), not dormant; one that is dormant is left out: its block stays empty.
  * Hidden parts of ES, DS, FS, GS, LDTR and TR (and of CS and SS where KERNEL_CS is set) come from the
  * record, not from the guest's memory.
  * The extended state is laid out as this CPU wants it, whatever the record's layout.
- * Errors: EINVAL; EUNSUPPORTED (more MSRs than the list holds; an XSAVE image that needs more than
- * layout->xsave_length; a selector beyond 0xfff in use; a segment limit that no descriptor gives).
+ * Errors: EINVAL; EUNSUPPORTED (more MSRs than the list holds; a selector beyond 0xfff in use; a
+ * segment limit that no descriptor gives); ECONSISTENT (two registers with the same selector and
+ * different hidden parts); those of resume_xsave_transcode and resume_landing_compose.
  */
 int resume_image_vcpu(const struct resume_image_input *input, uint32_t index,
                       const struct resume_vcpu *vcpu, uint8_t *image, struct resume_diag *diag);
 
 /*
- * resume_image_finish - choose who leaves last, and compose the landings.
- * After resume_image_vcpu of every vCPU that is to be resumed; at least one.
- * Errors: EINVAL, those of resume_landing_compose.
+ * resume_image_finish - is there a block for each of the active_count vCPUs, and for the last one out?
+ * Errors: EINVAL, EMISSING.
  */
-int resume_image_finish(const struct resume_image_input *input, uint8_t *image,
+int resume_image_finish(const struct resume_image_input *input, const uint8_t *image,
                         struct resume_diag *diag);
 
 /* The memory in which the way from the firmware into the home is prepared: image, then the rest. */
@@ -96,7 +98,8 @@ void resume_staging_compute(const struct resume_image_layout *layout, struct res
 struct resume_transit_input {
     const struct resume_home *home;
     const struct resume_staging *area;
-    resume_pa_t staging_pa; /* 4 KiB aligned, the whole area below 4 GiB */
+    const uint8_t *trampoline; /* as for the image */
+    resume_pa_t staging_pa;    /* 4 KiB aligned, the whole area below 4 GiB */
     resume_pa_t
         startup_pa;      /* a page below 1 MiB where other processors can begin; 0 = not needed */
     resume_pa_t apic_pa; /* registers of the local APIC; 0 = x2APIC mode */
