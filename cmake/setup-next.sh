@@ -137,9 +137,10 @@ mkdir "$work/apt/others"
 unset APT_CONFIG
 
 echo "Unpacking"
+# Without the epoch, which is Debian's own.
 version_of()
 {
-    dpkg-deb -f "$1" Version
+    dpkg-deb -f "$1" Version | sed 's/^[0-9]*://'
 }
 for package in "$work"/apt/archives/*.deb "$work"/apt/others/ovmf_*.deb; do
     dpkg-deb -x "$package" "$work/root"
