@@ -94,6 +94,13 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+static bool ends_with(const char *text, const char *suffix)
+{
+    size_t length = strlen(text);
+    size_t wanted = strlen(suffix);
+    return length >= wanted && strcmp(text + length - wanted, suffix) == 0;
+}
+
 static int ended(struct doorbell *bell, struct process *vm, const char *what,
                  struct report_failure *failure)
 {
@@ -111,6 +118,8 @@ static int look(struct doorbell *bell, const struct process *vm, const char *wan
                 const char *what, struct report_failure *failure)
 {
     while (next_line(bell)) {
+        if (bell->line_fn != NULL)
+            bell->line_fn(bell->line_ctx, bell->last);
         if (strcmp(bell->last, wanted) == 0)
             return 1;
         if (starts_with(bell->last, "refused"))
@@ -121,19 +130,31 @@ static int look(struct doorbell *bell, const struct process *vm, const char *wan
             return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name,
                                "the guest was not entered; the snapshot is as it was",
                                "the trampoline met a %s", bell->last);
+        if (starts_with(bell->last, "differs"))
+            return report_fail(failure, EXIT_CODE_DIFFERENT, what, vm->name,
+                               "the guest was not entered; the snapshot is as it was",
+                               "the trampoline says: %s", bell->last);
+        if (starts_with(bell->last, "processor") && ends_with(bell->last, "does not start"))
+            return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name,
+                               "try again, with a longer --timeout when the machine is busy; "
+                               "give the source's -smp and -cpu",
+                               "%s (the number is its APIC ID)", bell->last);
     }
     return 0;
 }
 
-/* Waits until one of the two can be read. 1 = the console, 2 = the other, 0 = too late. */
-static int wait_readable(const struct doorbell *bell, int also_fd, deadline_t deadline)
+/* Waits until one of them can be read. 1 = the console, 2 = another, 0 = too late. */
+static int wait_readable(const struct doorbell *bell, const int *also, size_t also_count,
+                         deadline_t deadline)
 {
-    struct pollfd entries[2] = {{.fd = bell->fd, .events = POLLIN},
-                                {.fd = also_fd, .events = POLLIN}};
+    struct pollfd entries[1 + DOORBELL_ALSO_MAX] = {{.fd = bell->fd, .events = POLLIN}};
+    nfds_t used = 1;
+    for (size_t i = 0; i < also_count && i < DOORBELL_ALSO_MAX; i++)
+        entries[used++] = (struct pollfd){.fd = also[i], .events = POLLIN};
     for (;;) {
         uint64_t now = deadline_now();
         uint64_t left = now < deadline ? (deadline - now + 999999) / 1000000 : 0;
-        int count = poll(entries, 2, left > INT_MAX ? INT_MAX : (int)left);
+        int count = poll(entries, used, left > INT_MAX ? INT_MAX : (int)left);
         if (count < 0 && errno != EINTR)
             return -errno;
         if (count > 0)
@@ -144,7 +165,8 @@ static int wait_readable(const struct doorbell *bell, int also_fd, deadline_t de
 }
 
 int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, const char *what,
-                  uint64_t since, int timeout_ms, int also_fd, struct report_failure *failure)
+                  uint64_t since, int timeout_ms, const int *also, size_t also_count,
+                  struct report_failure *failure)
 {
     deadline_t deadline = since + (uint64_t)timeout_ms * UINT64_C(1000000);
     for (;;) {
@@ -154,7 +176,7 @@ int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted,
         if (bell->eof)
             return ended(bell, vm, what, failure);
         /* The console closes when the VM ends, so this sees both. */
-        int ready = wait_readable(bell, also_fd, deadline);
+        int ready = wait_readable(bell, also, also_count, deadline);
         if (ready < 0)
             return report_fail_errno(failure, -ready, what, vm->name);
         if (ready == 2)

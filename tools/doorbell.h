@@ -14,6 +14,11 @@
 #include "report.h"
 
 #define DOORBELL_LINE_MAX 512u
+/* Other descriptors that a wait can watch. */
+#define DOORBELL_ALSO_MAX 4u
+
+/* doorbell_line_fn - takes each line for us, without its prefix, in the order they come. */
+typedef void (*doorbell_line_fn)(void *ctx, const char *line);
 
 /* One debug console. Owned by the caller. */
 struct doorbell {
@@ -26,6 +31,8 @@ struct doorbell {
     size_t end;
     char pending[4096];
     char last[DOORBELL_LINE_MAX]; /* the last line for us, without its prefix; "" = none yet */
+    doorbell_line_fn line_fn;     /* optional; set it after doorbell_open */
+    void *line_ctx;
 };
 
 /*
@@ -43,12 +50,15 @@ void doorbell_close(struct doorbell *bell);
  * doorbell_wait - wait for the line "libresume: @wanted".
  * @vm: the machine it comes from. @what: what is being done, for messages ("park the target").
  * @timeout_ms: limit, counted from @since (deadline_now() at some moment).
- * @also_fd: returns 1 as soon as this descriptor can be read; -1 = none.
- * Returns 0 when the line came, 1 see @also_fd, or a failure: EXIT_CODE_REFUSED (a "refused" line),
- * EXIT_CODE_ENVIRONMENT (a "fault" line, the VM ended, the console went away), EXIT_CODE_TIMEOUT
- * (with the last line that came).
+ * @also: returns 1 as soon as one of these @also_count (up to DOORBELL_ALSO_MAX) descriptors can
+ * be read; negative ones are left out.
+ * Returns 0 when the line came, 1 see @also, or a failure: EXIT_CODE_REFUSED (a "refused" line),
+ * EXIT_CODE_DIFFERENT (a "differs" line), EXIT_CODE_ENVIRONMENT (a "fault" line, a processor that
+ * does not start, the VM ended, the console went away), EXIT_CODE_TIMEOUT (with the last line that
+ * came).
  */
 int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, const char *what,
-                  uint64_t since, int timeout_ms, int also_fd, struct report_failure *failure);
+                  uint64_t since, int timeout_ms, const int *also, size_t also_count,
+                  struct report_failure *failure);
 
 #endif

@@ -307,6 +307,11 @@ int gdb_fd(const struct gdb *gdb)
     return gdb->fd;
 }
 
+bool gdb_pending(const struct gdb *gdb)
+{
+    return gdb->start != gdb->end;
+}
+
 /* "T05thread:01;" or "S05" or "W00". */
 static int parse_stop(const struct gdb *gdb, struct gdb_stop *out, struct report_failure *failure)
 {
@@ -317,7 +322,9 @@ static int parse_stop(const struct gdb *gdb, struct gdb_stop *out, struct report
         *out = stop;
         return 0;
     }
-    int high = text[0] != '\0' ? hex_digit((unsigned char)text[1]) : -1;
+    if (text[0] == 'E' || text[0] == '\0')
+        return fail_refused(gdb, "vCont", failure);
+    int high = hex_digit((unsigned char)text[1]);
     int low = high >= 0 ? hex_digit((unsigned char)text[2]) : -1;
     if ((text[0] != 'T' && text[0] != 'S') || low < 0)
         return fail_nonsense(gdb, "a stop reply that cannot be read", failure);
@@ -362,6 +369,22 @@ int gdb_continue(struct gdb *gdb, struct report_failure *failure)
     return send_request(gdb, "vCont;c", deadline_in(GDB_TIMEOUT_MS), failure);
 }
 
+int gdb_continue_threads(struct gdb *gdb, const uint32_t *threads, size_t count,
+                         struct report_failure *failure)
+{
+    /* ";c:" and eight digits at most */
+    size_t capacity = sizeof("vCont") + 11 * count;
+    char *request = malloc(capacity);
+    if (request == NULL)
+        return report_fail_memory(failure, "gdbstub");
+    size_t length = (size_t)snprintf(request, capacity, "vCont");
+    for (size_t i = 0; i < count; i++)
+        length += (size_t)snprintf(request + length, capacity - length, ";c:%" PRIx32, threads[i]);
+    int result = send_request(gdb, request, deadline_in(GDB_TIMEOUT_MS), failure);
+    free(request);
+    return result;
+}
+
 int gdb_wait_stop(struct gdb *gdb, int timeout_ms, const char *waited_for, struct gdb_stop *out,
                   struct report_failure *failure)
 {
@@ -383,12 +406,22 @@ int gdb_interrupt(struct gdb *gdb, struct report_failure *failure)
     return send_bytes(gdb, "\003", 1, deadline_in(GDB_TIMEOUT_MS), failure);
 }
 
-int gdb_step(struct gdb *gdb, struct gdb_stop *out, struct report_failure *failure)
+int gdb_step(struct gdb *gdb, uint32_t thread, struct gdb_stop *out, struct report_failure *failure)
 {
-    int result = send_request(gdb, "vCont;s:1", deadline_in(GDB_TIMEOUT_MS), failure);
+    char request[32];
+    char waited_for[64];
+    snprintf(request, sizeof(request), "vCont;s:%" PRIx32, thread);
+    snprintf(waited_for, sizeof(waited_for), "the end of vCPU %" PRIu32 "'s single step",
+             thread - 1);
+    int result = send_request(gdb, request, deadline_in(GDB_TIMEOUT_MS), failure);
     if (result == 0)
-        result = gdb_wait_stop(gdb, GDB_TIMEOUT_MS, "the end of a single step", out, failure);
+        result = gdb_wait_stop(gdb, GDB_TIMEOUT_MS, waited_for, out, failure);
     return result;
+}
+
+int gdb_thread_select(struct gdb *gdb, uint32_t thread, struct report_failure *failure)
+{
+    return command(gdb, failure, "Hg%" PRIx32, thread);
 }
 
 int gdb_step_mode_get(struct gdb *gdb, uint32_t *ret_flags, struct report_failure *failure)

@@ -28,9 +28,13 @@ enum gdb_breakpoint { GDB_BREAK_SOFTWARE = 0, GDB_BREAK_HARDWARE = 1 };
 /* Why the VM stopped. */
 struct gdb_stop {
     int signal;      /* 5 = SIGTRAP (breakpoint, step), 2 = SIGINT (interrupted, stopped) */
-    uint64_t thread; /* vCPU number + 1 as QEMU counts; 0 = not told */
+    uint64_t thread; /* GDB_THREAD of the vCPU that did it; 0 = not told. When several do at about
+                        the same time, it is one of them. */
     bool exited;     /* the VM is gone */
 };
+
+/* QEMU's number for the thread that stands for the vCPU with this index. */
+#define GDB_THREAD(index) ((uint32_t)(index) + 1)
 
 /* Bits of QEMU's single-step mode. */
 #define GDB_STEP_ENABLE 1u
@@ -58,6 +62,10 @@ int gdb_detach(struct gdb *gdb, struct report_failure *failure);
 /* gdb_fd - the socket. */
 int gdb_fd(const struct gdb *gdb);
 
+/* gdb_pending - is something received already that was not looked at? Then the socket need not become
+ * readable for it. */
+bool gdb_pending(const struct gdb *gdb);
+
 /*
  * gdb_request - send one request and receive its reply.
  * @reply: NUL-terminated, unescaped, at most @capacity - 1 bytes; a longer one is a failure.
@@ -69,8 +77,8 @@ int gdb_request(struct gdb *gdb, const char *request, char *reply, size_t capaci
 /* gdb_stop_reason - `?`: why it is stopped now. */
 int gdb_stop_reason(struct gdb *gdb, struct gdb_stop *out, struct report_failure *failure);
 
-/* gdb_break_set, gdb_break_clear - a breakpoint at the guest-virtual address @va. Both kinds leave
- * the guest's memory alone under TCG; under KVM a software breakpoint writes INT3 into it. */
+/* gdb_break_set, gdb_break_clear - a breakpoint at the guest-virtual address @va, on all vCPUs. Both
+ * kinds leave the guest's memory alone under TCG; under KVM a software breakpoint writes INT3 into it. */
 int gdb_break_set(struct gdb *gdb, enum gdb_breakpoint kind, uint64_t va,
                   struct report_failure *failure);
 int gdb_break_clear(struct gdb *gdb, enum gdb_breakpoint kind, uint64_t va,
@@ -79,6 +87,14 @@ int gdb_break_clear(struct gdb *gdb, enum gdb_breakpoint kind, uint64_t va,
 /* gdb_continue - let all vCPUs run. Follow it with gdb_wait_stop. */
 int gdb_continue(struct gdb *gdb, struct report_failure *failure);
 
+/*
+ * gdb_continue_threads - let these vCPUs run, and hold all others. Follow it with gdb_wait_stop.
+ * When one of them stops, all do.
+ * @threads: @count numbers as GDB_THREAD gives them, at least 1.
+ */
+int gdb_continue_threads(struct gdb *gdb, const uint32_t *threads, size_t count,
+                         struct report_failure *failure);
+
 /* gdb_wait_stop - wait until the VM stops. @waited_for: for the message ("the landing"). */
 int gdb_wait_stop(struct gdb *gdb, int timeout_ms, const char *waited_for, struct gdb_stop *out,
                   struct report_failure *failure);
@@ -86,8 +102,13 @@ int gdb_wait_stop(struct gdb *gdb, int timeout_ms, const char *waited_for, struc
 /* gdb_interrupt - ask a running VM to stop. Follow it with gdb_wait_stop. */
 int gdb_interrupt(struct gdb *gdb, struct report_failure *failure);
 
-/* gdb_step - run one instruction of vCPU 0 and wait for the stop. */
-int gdb_step(struct gdb *gdb, struct gdb_stop *out, struct report_failure *failure);
+/* gdb_step - run one instruction of one vCPU, hold the others, and wait for the stop. */
+int gdb_step(struct gdb *gdb, uint32_t thread, struct gdb_stop *out,
+             struct report_failure *failure);
+
+/* gdb_thread_select - which vCPU gdb_read_register and gdb_read_memory look at. A stop selects the
+ * one that is told with it. */
+int gdb_thread_select(struct gdb *gdb, uint32_t thread, struct report_failure *failure);
 
 /* gdb_step_mode - query / set GDB_STEP_* (`qqemu.sstep`, `Qqemu.sstep`). */
 int gdb_step_mode_get(struct gdb *gdb, uint32_t *ret_flags, struct report_failure *failure);

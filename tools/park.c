@@ -214,7 +214,7 @@ static int run(struct park *park, struct splice_parked *out, struct report_failu
     int result = start(park, failure);
     if (result == 0)
         result = doorbell_wait(&park->bell, &park->process, "parked", "park the target",
-                               deadline_now(), options->timeout_ms, -1, failure);
+                               deadline_now(), options->timeout_ms, NULL, 0, failure);
     /* On another machine resume.efi refuses first; the monitor tells better what differs. */
     struct report_failure better = {0};
     if (result == -EXIT_CODE_REFUSED && compare_machine(park, &better) == -EXIT_CODE_REFUSED)

@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,39 +15,14 @@
 #include "capture.h"
 #include "deadline.h"
 #include "gdb.h"
+#include "resumed_internal.h"
 
-#define NAME "the resumed VM"
 #define QMP_OPEN_MS 30000
 #define GONE_MS 5000
 /* QEMU ends on SIGTERM within milliseconds, unless it hangs. */
 #define STOP_MS 1000
 #define PIPE_SIZE (1 << 20)
 #define CAPTURE_IDLE_MS 60000
-/* The breakpoint comes this much after the landing was announced: a handful of instructions, of
- * which one refills the home. */
-#define BREAK_MS 30000
-/* How often the home is looked at when the guest's debug console is not ours. */
-#define LOOK_MS 20
-
-const char *resumed_stage_name(uint32_t stage)
-{
-    static const char *const names[] = {
-        [RESUME_STAGE_NONE] = "not started",
-        [RESUME_STAGE_ENTER] = "leaving the firmware",
-        [RESUME_STAGE_PARKED] = "parked, \"go\" not seen",
-        [RESUME_STAGE_MODES] = "CR4, EFER, CR0",
-        [RESUME_STAGE_FPU] = "XCR0, XRSTOR",
-        [RESUME_STAGE_MSRS] = "the MSRs",
-        [RESUME_STAGE_DEBUG] = "the debug registers",
-        [RESUME_STAGE_PAGING] = "the guest's CR3 and CR4",
-        [RESUME_STAGE_SEGMENTS] = "the segments",
-        [RESUME_STAGE_LAST] = "CR2, CR8, DR7, the guest's IDT and GDT",
-    };
-    if (stage >= sizeof(names) / sizeof(names[0]) || names[stage] == NULL)
-        return "unknown";
-    return names[stage];
-}
-
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -66,7 +39,7 @@ static int open_log(struct resumed *resumed, char *path, size_t capacity,
 {
     resumed->log_fd = memfd_create("qemu-output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (resumed->log_fd < 0)
-        return report_fail_errno(failure, errno, "start", NAME);
+        return report_fail_errno(failure, errno, "start", RESUMED_NAME);
     snprintf(path, capacity, "/proc/self/fd/%d", resumed->log_fd);
     return 0;
 }
@@ -77,7 +50,7 @@ static int make_pair(int fds[2], struct report_failure *failure)
         return 0;
     fds[0] = -1;
     fds[1] = -1;
-    return report_fail_errno(failure, errno, "start", NAME);
+    return report_fail_errno(failure, errno, "start", RESUMED_NAME);
 }
 
 /* QEMU's ends of the connections, closed here once it runs. */
@@ -94,13 +67,13 @@ static int connect_all(struct resumed *resumed, const struct resumed_options *op
 {
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) != 0)
-        return report_fail_errno(failure, errno, "start", NAME);
+        return report_fail_errno(failure, errno, "start", RESUMED_NAME);
     ends->stream = pair[0];
     resumed->pipe_fd = pair[1];
     /* A smaller pipe would do; without blocking, a reader that hangs can be told. */
     (void)fcntl(pair[1], F_SETPIPE_SZ, PIPE_SIZE);
     if (fcntl(pair[1], F_SETFL, O_NONBLOCK) != 0)
-        return report_fail_errno(failure, errno, "start", NAME);
+        return report_fail_errno(failure, errno, "start", RESUMED_NAME);
     int result = make_pair(pair, failure);
     *qmp_fd = pair[0];
     ends->qmp = pair[1];
@@ -144,7 +117,7 @@ static int start_process(struct resumed *resumed, const struct resumed_options *
             fds[count++] = all[i];
     }
     const struct process_options process = {
-        .name = NAME,
+        .name = RESUMED_NAME,
         .argv = (const char *const *)argv.argv,
         .fds = fds,
         .fd_count = count,
@@ -158,9 +131,8 @@ static int start_process(struct resumed *resumed, const struct resumed_options *
     return result;
 }
 
-/* When QEMU is gone, that is the reason for whatever failed. */
-static int explain(struct resumed *resumed, const char *what, int result,
-                   struct report_failure *failure)
+int resumed_explain(struct resumed *resumed, const char *what, int result,
+                    struct report_failure *failure)
 {
     int code;
     struct report_failure ignored = {0};
@@ -206,11 +178,11 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
         debug_fd = -1;
     }
     if (result == 0) {
-        result = qmp_open_fd(&out->qmp, qmp_fd, NAME, QMP_OPEN_MS, failure);
+        result = qmp_open_fd(&out->qmp, qmp_fd, RESUMED_NAME, QMP_OPEN_MS, failure);
         qmp_fd = -1;
         if (result == 0)
             result = want_events(out, failure);
-        result = explain(out, "start", result, failure);
+        result = resumed_explain(out, "start", result, failure);
     }
     close_fd(&qmp_fd);
     close_fd(&debug_fd);
@@ -252,12 +224,12 @@ int resumed_write(void *ctx, const void *data, size_t length)
 int resumed_write_failed(struct resumed *resumed, struct report_failure *failure)
 {
     if (resumed->write_error == ETIMEDOUT)
-        return report_fail(failure, EXIT_CODE_TIMEOUT, "load the stream", NAME,
+        return report_fail(failure, EXIT_CODE_TIMEOUT, "load the stream", RESUMED_NAME,
                            "allow more time with --timeout", "it read nothing for %d s",
                            resumed->timeout_ms / 1000);
     int result = report_fail_errno(failure, resumed->write_error != 0 ? resumed->write_error : EIO,
-                                   "load the stream", NAME);
-    return explain(resumed, "load the stream", result, failure);
+                                   "load the stream", RESUMED_NAME);
+    return resumed_explain(resumed, "load the stream", result, failure);
 }
 
 int resumed_loaded(struct resumed *resumed, struct report_failure *failure)
@@ -270,7 +242,7 @@ int resumed_loaded(struct resumed *resumed, struct report_failure *failure)
         int left = deadline_now() < deadline ? 1000 : 0;
         int result = qmp_poll_event(resumed->qmp, "MIGRATION", left, &event, failure);
         if (result < 0)
-            return explain(resumed, what, result, failure);
+            return resumed_explain(resumed, what, result, failure);
         const char *status =
             json_string_value(json_object_get(json_object_get(event, "data"), "status"));
         bool done = status != NULL && strcmp(status, "completed") == 0;
@@ -279,187 +251,15 @@ int resumed_loaded(struct resumed *resumed, struct report_failure *failure)
         if (done)
             return 0;
         if (failed) {
-            result = report_fail(failure, EXIT_CODE_ENVIRONMENT, what, NAME,
+            result = report_fail(failure, EXIT_CODE_ENVIRONMENT, what, RESUMED_NAME,
                                  "see what it printed above", "it could not load the stream");
-            return explain(resumed, what, result, failure);
+            return resumed_explain(resumed, what, result, failure);
         }
         if (left == 0)
             return report_fail(
-                failure, EXIT_CODE_TIMEOUT, what, NAME, "allow more time with --timeout",
+                failure, EXIT_CODE_TIMEOUT, what, RESUMED_NAME, "allow more time with --timeout",
                 "it did not say within %d s that the stream is loaded", resumed->timeout_ms / 1000);
     }
-}
-
-/* A 32-bit word of guest memory, by the monitor. */
-static int read_word(struct resumed *resumed, uint64_t pa, uint32_t *ret,
-                     struct report_failure *failure)
-{
-    char command[64];
-    char *text = NULL;
-    snprintf(command, sizeof(command), "xp /1wx 0x%" PRIx64, pa);
-    int result = qmp_monitor_command(resumed->qmp, command, &text, failure);
-    if (result < 0)
-        return result;
-    const char *colon = strchr(text, ':');
-    char *end = NULL;
-    unsigned long value = colon != NULL ? strtoul(colon + 1, &end, 16) : 0;
-    bool good = colon != NULL && end != colon + 1;
-    free(text);
-    if (!good)
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "read the home", NAME,
-                           "use QEMU's human monitor as it comes",
-                           "the monitor does not show physical 0x%" PRIx64, pa);
-    *ret = (uint32_t)value;
-    return 0;
-}
-
-/* The landing did not come: how far is it? Replaces a timeout's reason. */
-static int locate_hang(struct resumed *resumed, const struct resume_handoff *handoff, int result,
-                       struct report_failure *failure)
-{
-    struct report_failure ignored = {0};
-    uint32_t stage;
-    if (result != -EXIT_CODE_TIMEOUT ||
-        read_word(resumed, handoff->home_pa + offsetof(struct resume_handoff, stage), &stage,
-                  &ignored) != 0)
-        return result;
-    return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME,
-                       "the snapshot is as it was; report a defect",
-                       "the trampoline hangs in stage %" PRIu32 " (%s), waited %d s", stage,
-                       resumed_stage_name(stage), resumed->timeout_ms / 1000);
-}
-
-/* A fault that the trampoline cannot even report resets the machine: then the firmware would boot
- * whatever the drives hold. */
-static int check_reset(struct resumed *resumed, const struct resume_handoff *handoff,
-                       struct report_failure *failure)
-{
-    json_t *event = NULL;
-    uint32_t stage = RESUME_STAGE_NONE;
-    struct report_failure ignored = {0};
-    int result = qmp_poll_event(resumed->qmp, "RESET", 0, &event, failure);
-    if (result < 0)
-        return explain(resumed, "restore the CPU", result, failure);
-    if (event == NULL)
-        return 0;
-    json_decref(event);
-    (void)read_word(resumed, handoff->home_pa + offsetof(struct resume_handoff, stage), &stage,
-                    &ignored);
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "restore the CPU", NAME,
-                       "the snapshot is as it was; report a defect",
-                       "the machine was reset in the trampoline's stage %" PRIu32 " (%s)", stage,
-                       resumed_stage_name(stage));
-}
-
-/*
- * Without a debug console of ours: the landing's first act is to refill the home, handoff first.
- * Nothing announces that, so it is looked at.
- */
-static int wait_refill(struct resumed *resumed, const struct resume_handoff *handoff,
-                       struct report_failure *failure)
-{
-    deadline_t deadline = deadline_in(resumed->timeout_ms);
-    for (;;) {
-        uint32_t word;
-        int result = read_word(resumed, handoff->home_pa + offsetof(struct resume_handoff, magic),
-                               &word, failure);
-        if (result < 0)
-            return explain(resumed, "restore the CPU", result, failure);
-        if (word != (uint32_t)handoff->magic)
-            return 0;
-        if (deadline_now() >= deadline)
-            return report_fail(failure, EXIT_CODE_TIMEOUT, "restore the CPU", NAME,
-                               "the snapshot is as it was; report a defect",
-                               "the home was not left within %d s", resumed->timeout_ms / 1000);
-        json_t *event = NULL;
-        result = qmp_poll_event(resumed->qmp, "SHUTDOWN", LOOK_MS, &event, failure);
-        json_decref(event);
-        if (result < 0)
-            return explain(resumed, "restore the CPU", result, failure);
-        result = check_reset(resumed, handoff, failure);
-        if (result < 0)
-            return result;
-    }
-}
-
-static int wait_landing(struct resumed *resumed, const struct resume_handoff *handoff,
-                        struct report_failure *failure)
-{
-    uint64_t since = deadline_now();
-    int result;
-    if (resumed->bell.fd < 0)
-        return wait_refill(resumed, handoff, failure);
-    do {
-        result = doorbell_wait(&resumed->bell, &resumed->process, "landing", "restore the CPU",
-                               since, resumed->timeout_ms, qmp_fd(resumed->qmp), failure);
-        if (result == 1)
-            result = check_reset(resumed, handoff, failure) < 0 ? -EXIT_CODE_ENVIRONMENT : 1;
-    } while (result == 1);
-    return locate_hang(resumed, handoff, result, failure);
-}
-
-int resumed_run(struct resumed *resumed, const struct resume_handoff *handoff,
-                struct report_failure *failure)
-{
-    int result =
-        explain(resumed, "start the guest", capture_continue(resumed->qmp, failure), failure);
-    return result == 0 ? wait_landing(resumed, handoff, failure) : result;
-}
-
-/* Where it stopped; @expected is what it must be. */
-static int check_rip(struct resumed *resumed, uint64_t expected, const char *where,
-                     struct report_failure *failure)
-{
-    uint64_t rip;
-    int result = gdb_read_register(resumed->gdb, GDB_REGISTER_RIP, &rip, failure);
-    if (result == 0 && rip != expected)
-        result =
-            report_fail(failure, EXIT_CODE_DIFFERENT, "verify", where,
-                        "the resumed VM was ended; the snapshot is as it was",
-                        "the VM stopped at RIP 0x%" PRIx64 ", expected 0x%" PRIx64, rip, expected);
-    return result;
-}
-
-/* Stops before the instruction that enters the guest, then runs just that. */
-static int enter_guest(struct resumed *resumed, const struct resume_handoff *handoff,
-                       struct report_failure *failure)
-{
-    struct gdb_stop stop;
-    int result = gdb_continue(resumed->gdb, failure);
-    if (result == 0)
-        result = wait_landing(resumed, handoff, failure);
-    if (result == 0)
-        result =
-            gdb_wait_stop(resumed->gdb, BREAK_MS, "the landing's last instruction", &stop, failure);
-    if (result == 0)
-        result = check_rip(resumed, handoff->leave_va, "the landing's last instruction", failure);
-    /*
-     * A pending interrupt is delivered between the landing and the guest's first instruction; what
-     * is compared must be before that.
-     */
-    if (result == 0)
-        result = gdb_step_mode_set(resumed->gdb,
-                                   GDB_STEP_ENABLE | GDB_STEP_NOIRQ | GDB_STEP_NOTIMER, failure);
-    if (result == 0)
-        result = gdb_step(resumed->gdb, &stop, failure);
-    if (result == 0)
-        result = check_rip(resumed, handoff->rip, "the guest's first instruction", failure);
-    if (result == 0)
-        result = gdb_break_clear(resumed->gdb, GDB_BREAK_SOFTWARE, handoff->leave_va, failure);
-    return result;
-}
-
-int resumed_run_to_guest(struct resumed *resumed, const struct resume_handoff *handoff,
-                         struct report_failure *failure)
-{
-    int fd = resumed->gdb_fd;
-    resumed->gdb_fd = -1;
-    int result = gdb_open_fd(&resumed->gdb, fd, NAME, failure);
-    if (result == 0)
-        result = gdb_break_set(resumed->gdb, GDB_BREAK_SOFTWARE, handoff->leave_va, failure);
-    if (result == 0)
-        result = enter_guest(resumed, handoff, failure);
-    return explain(resumed, "verify", result, failure);
 }
 
 int resumed_capture(struct resumed *resumed, int fd, struct progress *progress,
@@ -468,7 +268,7 @@ int resumed_capture(struct resumed *resumed, int fd, struct progress *progress,
     int result = capture_begin(resumed->qmp, fd, failure);
     if (result == 0)
         result = capture_wait(resumed->qmp, CAPTURE_IDLE_MS, progress, failure);
-    return explain(resumed, "capture the resumed VM", result, failure);
+    return resumed_explain(resumed, "capture the resumed VM", result, failure);
 }
 
 int resumed_continue(struct resumed *resumed, struct report_failure *failure)
@@ -479,7 +279,7 @@ int resumed_continue(struct resumed *resumed, struct report_failure *failure)
         gdb_close(resumed->gdb);
         resumed->gdb = NULL;
     }
-    return explain(resumed, "continue the guest", result, failure);
+    return resumed_explain(resumed, "continue the guest", result, failure);
 }
 
 void resumed_let_go(struct resumed *resumed)

@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <resume/handoff.h>
-
 #include "doorbell.h"
 #include "process.h"
 #include "progress.h"
 #include "qemu_command.h"
 #include "qmp.h"
+#include "readback.h"
 #include "report.h"
+#include "splice.h"
 
 struct gdb;
 
@@ -38,6 +38,8 @@ struct resumed {
     int pipe_fd; /* write end of the pipe that the stream goes through; -1 = closed */
     int timeout_ms;
     int write_error; /* errno of a failed resumed_write; ETIMEDOUT = the reader does not read */
+    const struct splice_parked *parked; /* borrowed, once it runs */
+    struct readback *readback;          /* likewise: takes what the trampoline says */
 };
 
 /*
@@ -61,21 +63,24 @@ int resumed_write_failed(struct resumed *resumed, struct report_failure *failure
 int resumed_loaded(struct resumed *resumed, struct report_failure *failure);
 
 /*
- * resumed_run - let it run, and wait for the landing.
- * @handoff: of the parked target; tells where to look when the landing does not come.
- * Failures: EXIT_CODE_ENVIRONMENT (a fault in the trampoline, QEMU ended), EXIT_CODE_TIMEOUT (with
- * the stage that the trampoline has reached).
+ * resumed_run - let it run, and wait until the last vCPU lands.
+ * @parked: what was spliced; tells where to look when the landing does not come. Must outlive
+ * @resumed, like @readback.
+ * @readback: opened here and filled with what the trampoline says; to be closed with readback_close,
+ * also after a failure.
+ * Failures: EXIT_CODE_DIFFERENT (a register does not read back), EXIT_CODE_ENVIRONMENT (a fault in
+ * the trampoline, QEMU ended), EXIT_CODE_TIMEOUT (with the stage of each vCPU).
  */
-int resumed_run(struct resumed *resumed, const struct resume_handoff *handoff,
-                struct report_failure *failure);
+int resumed_run(struct resumed *resumed, const struct splice_parked *parked,
+                struct readback *readback, struct report_failure *failure);
 
 /*
- * resumed_run_to_guest - the same, but stop it at the guest's first instruction, before that and any
- * pending interrupt.
- * Failures: those of resumed_run, EXIT_CODE_DIFFERENT (it is elsewhere than the snapshot's RIP).
+ * resumed_run_to_guest - the same, but stop each active vCPU at the guest's next instruction, before
+ * that and any pending interrupt. The dormant ones do not run.
+ * Failures: those of resumed_run, EXIT_CODE_DIFFERENT (one is elsewhere than the snapshot's RIP).
  */
-int resumed_run_to_guest(struct resumed *resumed, const struct resume_handoff *handoff,
-                         struct report_failure *failure);
+int resumed_run_to_guest(struct resumed *resumed, const struct splice_parked *parked,
+                         struct readback *readback, struct report_failure *failure);
 
 /* resumed_capture - write the stopped VM's stream to @fd. */
 int resumed_capture(struct resumed *resumed, int fd, struct progress *progress,
