@@ -84,10 +84,12 @@ static int read_home(const struct resume_record *record, struct resume_plan *out
         return fail_home(diag, RESUME_EREGISTER, "fill", record->offset + RESUME_FORMAT_HOME_FILL,
                          fill, plan.home.kind == RESUME_HOME_PADDING ? 0xccu : 0u);
     }
-    if (plan.home.length != RESUME_HOME_LENGTH) {
+    /* Which length it must have depends on the state: whoever has both compares. */
+    if (plan.home.length == 0 || plan.home.length > RESUME_HOME_LENGTH_MAX ||
+        !resume_aligned(plan.home.length, RESUME_PAGE_SIZE)) {
         return fail_home(diag, RESUME_EREGISTER, "length",
                          record->offset + RESUME_FORMAT_HOME_LENGTH, plan.home.length,
-                         RESUME_HOME_LENGTH);
+                         RESUME_HOME_LENGTH_MAX);
     }
     if (!resume_aligned(plan.home.va, RESUME_PAGE_SIZE) ||
         !resume_checked_add(plan.home.va, plan.home.length - 1, &end)) {

@@ -17,7 +17,7 @@ static const struct resume_plan sample = {
     .state_crc32c = 0x11223344,
     .home = {.va = LINUX_HOME_VA,
              .pa = LINUX_HOME_PA,
-             .length = 0x10000,
+             .length = 0x49000, /* that of eight vCPUs */
              .kind = RESUME_HOME_PADDING,
              .fill = 0xcc},
 };
@@ -37,7 +37,7 @@ static const uint8_t expected[120] = {
     0x44, 0x33, 0x22, 0x11, 1,    0,    0,    0,    /* state checksum, kind padding */
     0x00, 0xf0, 0xde, 0xbc, 0xff, 0xff, 0xff, 0xff, /* VA */
     0x00, 0xf0, 0xfe, 0x08, 0,    0,    0,    0,    /* PA */
-    0x00, 0x00, 0x01, 0x00, 0,    0,    0,    0,    /* length */
+    0x00, 0x90, 0x04, 0x00, 0,    0,    0,    0,    /* length */
     0xcc, 0,    0,    0,    0,    0,    0,    0,    /* fill */
 };
 
@@ -84,7 +84,7 @@ static void a_plan_is_read_back(void **context)
     assert_int_equal(plan.state_crc32c, 0x11223344);
     assert_int_equal(plan.home.va, LINUX_HOME_VA);
     assert_int_equal(plan.home.pa, LINUX_HOME_PA);
-    assert_int_equal(plan.home.length, 0x10000);
+    assert_int_equal(plan.home.length, 0x49000);
     assert_int_equal(plan.home.kind, RESUME_HOME_PADDING);
     assert_int_equal(plan.home.fill, 0xcc);
 }
@@ -137,6 +137,8 @@ static void wrong_values_are_named(void **context)
         {64 + 16 + 16, 1, RESUME_EREGISTER, "pa"},
         {64 + 16 + 23, 1, RESUME_EREGISTER, "pa"},
         {64 + 16 + 24, 1, RESUME_EREGISTER, "length"},
+        {64 + 16 + 25, 0x98, RESUME_EREGISTER, "length"},
+        {64 + 16 + 27, 1, RESUME_EREGISTER, "length"},
         {64 + 16 + 32, 0, RESUME_EREGISTER, "fill"},
         {64 + 16 + 33, 1, RESUME_EREGISTER, "fill"},
         {64 + 12, 39, RESUME_ELENGTH, "length"},
@@ -159,12 +161,40 @@ static void wrong_values_are_named(void **context)
     }
 }
 
+static void put_length(uint8_t *file, uint64_t length)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        file[64 + 16 + 24 + i] = (uint8_t)(length >> (8 * i));
+    mend(file, sizeof(expected));
+}
+
+/* Any home that can be found: from one page to 16 MiB. */
+static void lengths_are_whole_pages(void **context)
+{
+    static const uint64_t good[] = {0x1000, 0x18000, 0xff0000, 0x1000000};
+    static const uint64_t bad[] = {0, 0x800, 0x1001000, 0x100000000, UINT64_MAX - 0xfff};
+    uint8_t file[sizeof(expected)];
+    struct resume_plan plan;
+
+    (void)context;
+    memcpy(file, expected, sizeof(file));
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        put_length(file, good[i]);
+        assert_int_equal(resume_plan_read(file, sizeof(file), &plan, NULL), 0);
+        assert_true(plan.home.length == good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        put_length(file, bad[i]);
+        assert_int_equal(resume_plan_read(file, sizeof(file), &plan, NULL), RESUME_EREGISTER);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_as_documented), cmocka_unit_test(a_plan_is_read_back),
         cmocka_unit_test(writing_needs_room),      cmocka_unit_test(truncation_and_flips_are_found),
-        cmocka_unit_test(wrong_values_are_named),
+        cmocka_unit_test(wrong_values_are_named),  cmocka_unit_test(lengths_are_whole_pages),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
