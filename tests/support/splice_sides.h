@@ -14,13 +14,13 @@
 #define SIDES_HOME_PA UINT64_C(0x8000)
 #define SIDES_HOME_VA UINT64_C(0xffffffff81be0000)
 
-/* A home as docs/HANDOFF.md divides it, for XSAVE images of one page. */
+/* A home as docs/HANDOFF.md divides it, for XSAVE images of one page; the slots are its end. */
 #define SIDES_BLOCKS 0x10000u
 #define SIDES_BLOCK_LENGTH 0x7000u
 #define SIDES_SLOT_LENGTH 256u
-#define SIDES_SLOTS(vcpus) (SIDES_BLOCKS + (vcpus)*SIDES_BLOCK_LENGTH)
 #define SIDES_HOME_LENGTH(vcpus)                                                                   \
-    ((SIDES_SLOTS(vcpus) + (vcpus)*SIDES_SLOT_LENGTH + 4095u) / 4096u * 4096u)
+    ((SIDES_BLOCKS + (vcpus) * (SIDES_BLOCK_LENGTH + SIDES_SLOT_LENGTH) + 4095u) / 4096u * 4096u)
+#define SIDES_SLOTS(vcpus) (SIDES_HOME_LENGTH(vcpus) - (vcpus)*SIDES_SLOT_LENGTH)
 
 /* Both sides of a splice, and what came out. */
 struct sides {
