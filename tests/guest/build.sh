@@ -3,13 +3,14 @@
 #
 # Usage: tests/guest/build.sh KERNEL-DIRECTORY OUTPUT-DIRECTORY
 #
-# Builds the initramfs of the Linux guest: the workload, busybox, and the modules that a virtio-blk
-# disk with ext4 takes. KERNEL-DIRECTORY is what cmake/setup-debian.sh --kernel has unpacked.
+# Builds the initramfs of the Linux guest: the workload, the programs that use one piece of state
+# each, busybox, and the modules that a virtio-blk disk with ext4 takes. KERNEL-DIRECTORY is what
+# cmake/setup-debian.sh --kernel or cmake/setup-next.sh has unpacked; modules may be compressed with xz.
 # Leaves vmlinuz and initramfs.gz in OUTPUT-DIRECTORY; does nothing when they are up to date.
 set -euo pipefail
 
 if [ $# != 2 ]; then
-    sed -n 's/^# \{0,1\}//; 4,8p' "$0" >&2
+    sed -n 's/^# \{0,1\}//; 4,9p' "$0" >&2
     exit 2
 fi
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,8 +19,8 @@ mkdir -p "$2"
 output=$(cd "$2" && pwd)
 version=$(cat "$kernel/version")
 
-if [ "$output/initramfs.gz" -nt "$here/workload.c" ] && [ "$output/initramfs.gz" -nt "$here/init" ] &&
-    [ "$output/initramfs.gz" -nt "$0" ] && [ "$output/initramfs.gz" -nt "$kernel/complete" ]; then
+if [ -e "$output/initramfs.gz" ] &&
+    [ -z "$(find "$here" "$kernel/complete" -newer "$output/initramfs.gz" -type f)" ]; then
     echo "initramfs: up to date"
     exit 0
 fi
@@ -28,8 +29,17 @@ tree=$output/initramfs
 rm -rf "$tree" "$output/initramfs.gz"
 mkdir -p "$tree/bin" "$tree/dev" "$tree/lib/modules"
 
-gcc -static -O2 -std=gnu11 -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Werror \
-    -o "$tree/bin/workload" "$here/workload.c"
+compile()
+{
+    gcc -static -O2 -std=gnu11 -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Werror "$@"
+}
+compile -o "$tree/bin/workload" "$here/workload.c"
+# Some of them push and pop in inline assembly: no red zone.
+compile -mno-red-zone -pthread -o "$tree/bin/pieces" "$here"/pieces/*.c
+nasm -f elf32 -Werror -o "$output/compat.o" "$here/compat.nasm"
+ld -m elf_i386 -o "$tree/bin/compat" "$output/compat.o"
+strip "$tree/bin/workload" "$tree/bin/pieces" "$tree/bin/compat"
+rm "$output/compat.o"
 install -m 755 "$(command -v busybox)" "$tree/bin/busybox"
 install -m 755 "$here/init" "$tree/init"
 
@@ -45,7 +55,7 @@ for wanted in $pending; do
     while [ -n "$names" ] && [ $rounds -lt 16 ]; do
         next=''
         for name in $names; do
-            file=$(awk -F: -v name="$name.ko" '{ n = split($1, part, "/") }
+            file=$(awk -F: -v name="$name.ko" '{ n = split($1, part, "/"); sub(/\.xz$/, "", part[n]) }
                 part[n] == name { print $1; exit }' "$modules/modules.dep")
             if [ -z "$file" ]; then
                 # Built into this kernel, or not needed by it.
@@ -55,6 +65,7 @@ for wanted in $pending; do
             for file in $(awk -F: -v file="$file" '$1 == file { print $2; exit }' \
                 "$modules/modules.dep"); do
                 file=${file##*/}
+                file=${file%.xz}
                 next="$next ${file%.ko}"
             done
         done
@@ -64,8 +75,12 @@ for wanted in $pending; do
     for file in $chain; do
         if [ -z "${listed[$file]:-}" ]; then
             listed[$file]=yes
-            install -m 644 "$modules/$file" "$tree/lib/modules/"
-            echo "${file##*/}" >>"$tree/lib/modules/order"
+            name=${file##*/}
+            case $name in
+            *.xz) name=${name%.xz}; unxz -c "$modules/$file" >"$tree/lib/modules/$name" ;;
+            *) install -m 644 "$modules/$file" "$tree/lib/modules/$name" ;;
+            esac
+            echo "$name" >>"$tree/lib/modules/order"
         fi
     done
 done

@@ -5,9 +5,10 @@
  *   workload run [DIRECTORY]  print a numbered line at a steady cadence, each after a round of
  *                             work that checks itself; DIRECTORY is on the disk to be used
  *   workload idle [DIRECTORY] the same, but sleep for most of the time
+ *   workload cpu N NAME       as run, bound to CPU N, with lines that begin with NAME
  *   workload kmsg             print every new kernel message as a line
  *
- * A wrong result is a line "workload: WRONG what". Values are kept in the SSE, AVX and x87
+ * SIGTERM ends it after its next line. A wrong result is a line "workload: WRONG what". Values are kept in the SSE, AVX and x87
  * registers over whole time slices, so that a snapshot nearly always finds them live; what they
  * must come to is computed with integers only.
  */
@@ -16,6 +17,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,14 +47,16 @@ struct avx_block {
     double step[8][4];
 };
 
+static const char *name = "workload";
 static volatile sig_atomic_t ticks;
+static volatile sig_atomic_t ending;
 static int64_t clock_last;
 static unsigned wrong;
 
 static void wrong_result(const char *what, uint64_t line, uint64_t want, uint64_t got)
 {
     wrong++;
-    dprintf(STDOUT_FILENO, "workload: WRONG %s line %llu want %#llx got %#llx\n", what,
+    dprintf(STDOUT_FILENO, "%s: WRONG %s line %llu want %#llx got %#llx\n", name, what,
             (unsigned long long)line, (unsigned long long)want, (unsigned long long)got);
 }
 
@@ -60,6 +64,12 @@ static void tick(int number)
 {
     (void)number;
     ticks++;
+}
+
+static void end(int number)
+{
+    (void)number;
+    ending = 1;
 }
 
 /* The monotonic clock in ns; complains when it went back, or far ahead. */
@@ -338,7 +348,8 @@ static int have_avx(void)
     return (xcr0_low & 6) == 6;
 }
 
-static _Noreturn void run(const char *directory, int idle)
+/* cpu: -1, or the only one that it may run on. */
+static int run(const char *directory, int idle, int cpu)
 {
     const uint32_t mxcsr = MXCSR_USED;
     const struct itimerval period = {{0, TICK_US}, {0, TICK_US}};
@@ -351,13 +362,15 @@ static _Noreturn void run(const char *directory, int idle)
     action.sa_handler = tick;
     action.sa_flags = SA_RESTART;
     sigaction(SIGALRM, &action, NULL);
+    action.sa_handler = end;
+    sigaction(SIGTERM, &action, NULL);
     setitimer(ITIMER_REAL, &period, NULL);
     x87_start();
     __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
     syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE_USED);
 
     next = clock_look(0);
-    for (uint64_t line = 1;; line++) {
+    for (uint64_t line = 1; !ending; line++) {
         int64_t began = clock_last, elapsed;
         long ticks_before = ticks, ticked;
         unsigned wrong_before = wrong;
@@ -372,6 +385,8 @@ static _Noreturn void run(const char *directory, int idle)
                 avx_round(line);
             x87_round(line, ++rounds);
             control_round(line);
+            if (cpu >= 0 && sched_getcpu() != cpu)
+                wrong_result("cpu", line, (uint64_t)cpu, (uint64_t)sched_getcpu());
             if (idle) {
                 int64_t left = next - clock_look(line);
                 struct timespec pause = {0, left > 0 ? left : 0};
@@ -387,7 +402,7 @@ static _Noreturn void run(const char *directory, int idle)
             wrong_result("too many ticks", line, (uint64_t)elapsed, (uint64_t)ticked);
         if (ticked == 0 && elapsed > 100 * 1000 * TICK_US)
             wrong_result("no ticks", line, (uint64_t)elapsed, 0);
-        dprintf(STDOUT_FILENO, "workload: line %llu sse=%s avx=%s disk=%s ticks=%ld\n",
+        dprintf(STDOUT_FILENO, "%s: line %llu sse=%s avx=%s disk=%s ticks=%ld\n", name,
                 (unsigned long long)line, wrong == wrong_before ? "ok" : "bad",
                 !avx                    ? "none"
                 : wrong == wrong_before ? "ok"
@@ -397,6 +412,7 @@ static _Noreturn void run(const char *directory, int idle)
                                         : "bad",
                 (long)ticks);
     }
+    return 0;
 }
 
 /* Each record of /dev/kmsg is "priority,sequence,time,flags;text" and further lines. */
@@ -436,7 +452,20 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "kmsg") == 0)
         return kmsg();
     if ((argc == 2 || argc == 3) && (strcmp(argv[1], "run") == 0 || strcmp(argv[1], "idle") == 0))
-        run(argc == 3 ? argv[2] : NULL, strcmp(argv[1], "idle") == 0);
-    fprintf(stderr, "Usage: workload run|idle [DIRECTORY] | workload kmsg\n");
+        return run(argc == 3 ? argv[2] : NULL, strcmp(argv[1], "idle") == 0, -1);
+    if (argc == 4 && strcmp(argv[1], "cpu") == 0) {
+        int cpu = atoi(argv[2]);
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET((unsigned)cpu, &set);
+        if (sched_setaffinity(0, sizeof set, &set) != 0) {
+            perror("workload: sched_setaffinity");
+            return 1;
+        }
+        name = argv[3];
+        return run(NULL, 0, cpu);
+    }
+    fprintf(stderr, "Usage: workload run|idle [DIRECTORY] | workload cpu N NAME | workload kmsg\n");
     return 2;
 }

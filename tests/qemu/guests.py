@@ -5,44 +5,54 @@ import re
 
 from harness import Failure
 
-LINE = re.compile(r"workload: line (\d+) sse=(\w+) avx=(\w+) disk=(\w+) ticks=(\d+)$")
+LINE = re.compile(r"(?P<name>workload|cpu[\d.]+): line (?P<number>\d+) sse=(?P<sse>\w+) "
+                  r"avx=(?P<avx>\w+) disk=(?P<disk>\w+) ticks=(?P<ticks>\d+)$")
+PIECE_LINE = re.compile(r"(?P<name>[a-z][\w-]*): line (?P<number>\d+)(?: [a-z-]+=\w+)*$")
 KERNEL = re.compile(r"kernel: (\d) (.*)$")
+# Said when a CPU goes offline on which a program wants to stay.
+HARMLESS = re.compile(r"process \d+ \(\S+\) no longer affine to cpu\d+$")
 COMPLAINT = re.compile(r"BUG|WARNING|Oops|[Ss]tall|clocksource|unstable|soft lockup|hung|"
                        r"timekeeping|went backwards|Call Trace|I/O error|lost")
 WARNING_LEVEL = 4  # of a kernel message; 0 to 4 are warnings and worse
 
 
-def check_workload(text, first=1, last_before=None):
-    """All problems in what the Linux guest has said: lines lost, doubled, garbled or wrong. The
-    numbers must run from first on. last_before: where the resume took place, for the messages."""
+def check_workload(text, first=1, last_before=None, name="workload"):
+    """All problems in what a numbered program of the Linux guest has said: lines lost, doubled,
+    garbled or wrong. The numbers must run from first on. last_before: where the resume took place,
+    for the messages."""
     problems = []
     expected = first
     ticks_before = 0
+    pattern = LINE if re.match(r"workload|cpu\d", name) else PIECE_LINE
+    mine = re.compile(rf"(?<!-){re.escape(name)}:")
     for line in text.split("\n")[:-1]:  # what follows the last newline is not yet complete
-        if "workload:" not in line:
+        if not mine.search(line) or KERNEL.search(line):
             continue
         if "WRONG" in line:
             problems.append(line.strip())
             continue
-        match = LINE.search(line)
+        match = pattern.search(line)
         # The firmware's escape sequences may precede the first line of all.
-        if not match or (line != match.group(0) and expected != first):
+        if (not match or match["name"] != name
+                or (line != match.group(0) and expected != first)):
             problems.append(f"garbled line, {expected} was due: {line!r}")
             continue
-        number = int(match.group(1))
+        number = int(match["number"])
         if number != expected:
             what = "doubled" if number < expected else "lost"
-            problems.append(f"line {what}: {number} came where {expected} was due"
+            problems.append(f"line {what}: {number} of {name} came where {expected} was due"
                             + (f" (snapshot after {last_before})" if last_before else ""))
         expected = number + 1
-        if "bad" in match.group(2, 3, 4):
+        if pattern is not LINE:
+            continue
+        if "bad" in match.group("sse", "avx", "disk"):
             problems.append(line)
-        ticks = int(match.group(5))
+        ticks = int(match["ticks"])
         if ticks < ticks_before:
             problems.append(f"ticks went back: {line}")
         ticks_before = ticks
     if expected == first:
-        problems.append("not one line of the workload")
+        problems.append(f"not one line of {name}")
     return problems
 
 
@@ -52,6 +62,8 @@ def check_kernel(text):
     for line in text.split("\n"):
         match = KERNEL.search(line)
         if match:
+            if HARMLESS.match(match.group(2)):
+                continue
             if int(match.group(1)) <= WARNING_LEVEL or COMPLAINT.search(match.group(2)):
                 problems.append("kernel message: " + match.group(2))
         elif re.match(r"\[ *\d+\.\d+\] ", line) and COMPLAINT.search(line):
@@ -75,32 +87,95 @@ def check_probe(text, first=1):
 
 
 class Linux:
-    """A stock Debian kernel with the workload."""
+    """A stock Debian kernel with the workload and the case's programs, each a source of lines."""
 
     boot_seconds = 120
-    wrong = r"workload: WRONG.*|Kernel panic.*|guest: WRONG.*|Attempted to kill init.*"
+    wrong = (r"[a-z][\w.-]*: WRONG.*|Kernel panic.*|Attempted to kill init.*|"
+             r"segfault at .*|general protection.*")
 
     def __init__(self, machine):
         self.machine = machine
         self.mark = 0
         self.first_resume = None  # from there on the kernel has nothing to complain about
+        self.ranges = {}  # of addresses, by what a CPU does there
 
-    def wait_lines(self, count, start, seconds, what):
-        return self.machine.console.wait_for(r"^workload: line (\d+) .*ticks=\d+\n", seconds, what,
-                                             start=start, count=count, alive=self.machine.alive,
-                                             never=self.wrong)
+    def inside(self, what, address):
+        """Is an address in one of the ranges that the guest has named?"""
+        if not self.ranges:
+            for name, low, high in re.findall(r"^guest: range ([\w-]+) ([0-9a-f]+) ([0-9a-f]+)\n",
+                                              self.machine.console.text(), re.M):
+                self.ranges.setdefault(name, []).append((int(low, 16), int(high, 16)))
+        if what not in self.ranges:
+            raise Failure(f"case: moment: the guest has not said where it does {what}")
+        return any(low <= address < high for low, high in self.ranges[what])
+
+    def sources(self):
+        """The names of all that print numbered lines now."""
+        names = ["workload"]
+        for verb, name in re.findall(r"^guest: (started|ended) (\S+)\n",
+                                     self.machine.console.text(), re.M):
+            if verb == "started":
+                names.append(name)
+            elif name in names:
+                names.remove(name)
+        return names
+
+    def wait_lines(self, count, start, seconds, what, source="workload"):
+        return self.machine.console.wait_for(rf"^{re.escape(source)}: line (\d+)( \S+)*\n", seconds,
+                                             f"{what} of {source}", start=start, count=count,
+                                             alive=self.machine.alive, never=self.wrong)
 
     def wait_up(self):
-        self.wait_lines(4, 0, self.boot_seconds, "fourth line of the workload")
+        self.machine.console.wait_for(r"^guest: up\n", self.boot_seconds, "word that it is up",
+                                      alive=self.machine.alive, never=self.wrong)
+        for command in self.commands("before"):
+            self.do(command)
+        self.wait_lines(4, 0, self.boot_seconds, "fourth line")
+        for source in self.sources()[1:]:
+            self.wait_lines(2, 0, self.boot_seconds, "second line", source)
 
     def wait_on(self, start, seconds):
         """Wait until the guest has gone on since start. The first line may be cut by the
         snapshot, so it is looked for in the whole text."""
         self.wait_lines(8, start, seconds, "eighth line after the resume")
+        for source in self.sources()[1:]:
+            self.wait_lines(4, start, seconds, "fourth line after the resume", source)
 
     def last(self, text):
         found = re.findall(r"workload: line (\d+) ", text)
         return int(found[-1]) if found else 0
+
+    def commands(self, key):
+        """The commands of a case's key (before or after)."""
+        return [word.strip() for word in self.machine.case.get(key, "").split(";") if word.strip()]
+
+    def do(self, command):
+        """Have the guest obey a command, and wait until it says that it has: "online N",
+        "offline N"; an online CPU has to show that it works."""
+        console = self.machine.console
+        before = console.position()
+        console.send(command + "\n")
+        console.wait_for(rf"^guest: done {re.escape(command)}\n", 120,
+                         f"word that {command!r} is done", start=before,
+                         alive=self.machine.alive, never=self.wrong)
+        verb, _, number = command.partition(" ")
+        if verb == "online":
+            source = [name for name in self.sources()
+                      if re.fullmatch(rf"cpu{number}(\.\d+)?", name)]
+            if not source:
+                raise Failure(f"{command}: no program runs on that CPU afterwards")
+            self.wait_lines(3, before, 120, "third line after it came online", source[-1])
+
+    def afterwards(self):
+        """What the case wants done after its last resume; nothing may be wrong after it either."""
+        before = self.machine.console.position()
+        for command in self.commands("after"):
+            self.do(command)
+        if self.commands("after"):
+            self.wait_on(before, 120)
+            problems = self.check(before)
+            if problems:
+                raise Failure("afterwards: " + "; ".join(problems[:5]))
 
     def check(self, resumed_at):
         console = self.machine.console
@@ -111,8 +186,11 @@ class Linux:
         console.wait_for(f"kernel: 6 guest: mark {self.mark}\n", 30, "mark in the kernel log",
                          start=resumed_at, alive=self.machine.alive, never=self.wrong)
         text = console.text()
-        return (check_workload(text, last_before=self.last(console.text()[:resumed_at]))
-                + check_kernel(console.text(self.first_resume)))
+        problems = []
+        for source in self.sources():
+            problems += check_workload(text, name=source,
+                                       last_before=self.last(console.text()[:resumed_at]))
+        return problems + check_kernel(console.text(self.first_resume))
 
     def end(self):
         """Power the guest off; returns the exit status of the VM's process."""
@@ -143,6 +221,9 @@ class Probe:
 
     def check(self, resumed_at):
         return check_probe(self.machine.console.text())
+
+    def afterwards(self):
+        """Nothing: the probe obeys nobody."""
 
     def end(self):
         qmp = self.machine.qmp()

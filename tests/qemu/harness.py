@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from typing import NamedTuple, Optional
 
 # mke2fs lies where an ordinary user's shell does not look.
 os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
@@ -257,17 +258,45 @@ def checksums(directory):
     return sums
 
 
-class Settings:
-    """Where things are. Filled in once by the runner."""
+class Qemu(NamedTuple):
+    """A QEMU: its program (a wrapper will do, when it needs libraries of its own) and, when it does
+    not find them by itself, the directory of its ROM images."""
 
-    qemu = "qemu-system-x86_64"
-    bios = "/usr/share/ovmf/OVMF.fd"
-    flash_code = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-    flash_vars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+    program: str
+    data: Optional[str] = None
+
+
+class Ovmf(NamedTuple):
+    """Firmware, for -bios and as two flash images."""
+
+    bios: str
+    code: str
+    vars: str
+
+
+class Settings:
+    """Where things are. Filled in once by the runner. A case names one of each by its keys qemu,
+    ovmf and kernel; "default" is what the machine has installed and the guest's own directory."""
+
+    qemus = {"default": Qemu("qemu-system-x86_64")}
+    ovmfs = {"default": Ovmf("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd",
+                             "/usr/share/OVMF/OVMF_VARS_4M.fd")}
+    kernels = {}  # directories with vmlinuz and initramfs.gz; "default" stands for guest
+    qemu = qemus["default"].program
+    bios = ovmfs["default"].bios
     resumectl = None  # path of the tool
     resume_efi = None
     guest = None  # directory with vmlinuz, initramfs.gz, probe.efi
     logs = None
+
+
+def chosen(table, case, key):
+    """What a case names by key, out of one of the tables of Settings. A name that nobody has
+    entered there is something that is not here: the case cannot be run."""
+    name = case.get(key, "default")
+    if name not in table:
+        raise Skip(f"{key} {name}: not here (there are: {', '.join(sorted(table)) or 'none'})")
+    return table[name]
 
 
 class Machine:
@@ -275,6 +304,9 @@ class Machine:
 
     def __init__(self, name, case):
         self.case = case
+        self.qemu = chosen(Settings.qemus, case, "qemu")
+        self.ovmf = chosen(Settings.ovmfs, case, "ovmf")
+        self.kernel = chosen({"default": Settings.guest, **Settings.kernels}, case, "kernel")
         self.directory = os.path.join(Settings.logs, name)
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
@@ -305,26 +337,33 @@ class Machine:
             with open(self.path("variant"), "w", encoding="ascii") as file:
                 file.write(case.get("variant", "kernel"))
         if case.get("firmware") == "pflash":
-            shutil.copy(Settings.flash_vars, self.path("vars.fd"))
+            shutil.copy(self.ovmf.vars, self.path("vars.fd"))
 
     def command(self, **changes):
-        """The command line of the VM. changes: machine, ram, cpu, smp, extra in place of the case's."""
+        """The command line of the VM. changes: machine, ram, cpu, smp, extra in place of the case's.
+        smp is what -smp takes: "4", or "2,maxcpus=4"."""
         get = lambda key, default: changes.get(key, self.case.get(key, default))
-        command = [Settings.qemu, "-machine", get("machine", "q35"), "-accel", "tcg",
-                   "-cpu", get("cpu", "qemu64"), "-m", get("ram", "512M"),
-                   "-smp", get("smp", "1"), "-display", "none", "-no-reboot",
-                   "-chardev", "socket,id=console,path=" + self.console.path,
-                   "-serial", "chardev:console",
-                   "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        command = [self.qemu.program]
+        if self.qemu.data:
+            command += ["-L", self.qemu.data]
+        command += ["-machine", get("machine", "q35"), "-accel", "tcg",
+                    "-cpu", get("cpu", "qemu64"), "-m", get("ram", "512M"),
+                    "-smp", get("smp", "1"), "-display", "none", "-no-reboot",
+                    "-chardev", "socket,id=console,path=" + self.console.path,
+                    "-serial", "chardev:console",
+                    "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         if self.case.get("firmware") == "pflash":
-            command += ["-drive", "if=pflash,format=raw,readonly=on,file=" + Settings.flash_code,
+            command += ["-drive", "if=pflash,format=raw,readonly=on,file=" + self.ovmf.code,
                         "-drive", "if=pflash,format=raw,file=" + self.path("vars.fd")]
         else:
-            command += ["-bios", Settings.bios]
+            command += ["-bios", self.ovmf.bios]
         if self.case.get("guest") == "linux":
             append = "console=ttyS0 quiet " + self.case.get("append", "")
-            command += ["-kernel", os.path.join(Settings.guest, "vmlinuz"),
-                        "-initrd", os.path.join(Settings.guest, "initramfs.gz"),
+            programs = self.case.get("programs", "").split()
+            if programs:
+                append += " programs=" + ",".join(programs)
+            command += ["-kernel", os.path.join(self.kernel, "vmlinuz"),
+                        "-initrd", os.path.join(self.kernel, "initramfs.gz"),
                         "-append", append.strip()]
             if self.case.getboolean("disk", True):
                 command += ["-drive", "if=virtio,format=raw,file=" + self.path("disk.img")]

@@ -19,7 +19,8 @@ import traceback
 
 import bad_input
 from guests import guest_of
-from harness import Failure, Gdb, Machine, Patience, Settings, Skip, limit
+from harness import Failure, Gdb, Machine, Ovmf, Patience, Qemu, Settings, Skip, limit
+from moments import Moment, cpus_of, modes, reach
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -29,29 +30,23 @@ HOME_BYTES_MAX = 64
 DF_FLAG = 0x400  # in the probe's RFLAGS only while all its patterns are loaded
 
 
-def random_instant(machine, guest, rng):
+def random_instant(machine, guest, rng, turn=1):
     """Let the guest run until an instant that nobody chose; then, if the case wants one, until the
-    CPU is where it should be. Returns what to say about it."""
+    CPUs are where they should be. Returns what to say about it."""
     delay = rng.uniform(0, 2)
     time.sleep(delay)  # not in place of an event: the instant itself is what is drawn
-    moment = machine.case.get("moment")
-    if moment == "any":
+    wanted = moments_of(machine.case)
+    text = wanted[(turn - 1) % len(wanted)]
+    if text == "any":
         return f"after {delay:.3f} s"
-    qmp = machine.qmp()
-    try:
-        for tries in range(1, 2001):
-            qmp("stop")
-            registers = qmp.human("info registers")
-            halted = "HLT=1" in registers
-            user = "CPL=3" in registers
-            if moment == ("idle" if halted else "user" if user else "kernel"):
-                machine.registers = registers
-                return f"after {delay:.3f} s, {moment}, at the {tries}. look"
-            qmp("cont")
-            time.sleep(rng.uniform(0, 0.02))  # the next instant to be looked at
-        raise Failure(f"the guest was never found in the state {moment}")
-    finally:
-        qmp.close()
+    looks = reach(machine, guest, rng, Moment(text, machine.case.get("programs", "")))
+    return (f"after {delay:.3f} s, {text}, at the {looks}. look"
+            + (f" ({modes(machine.registers)})" if len(cpus_of(machine.registers)) > 1 else ""))
+
+
+def moments_of(case):
+    """The moments of a case, one for each resume; when there are more resumes they come again."""
+    return [text.strip() for text in case.get("moment").split(";")]
 
 
 def finish(machine, guest, resumed_at, seconds):
@@ -71,9 +66,18 @@ def check_inspect(machine, snapshot):
     code, text, errors = machine.tool("inspect", "--json", "--registers", snapshot)
     if code != 0:
         raise Failure(f"resumectl inspect --json: exit status {code}: {errors.strip()[-300:]}")
-    vcpu = json.loads(text)["vcpus"][0]
+    vcpus = json.loads(text)["vcpus"]
     if not machine.registers:
         return
+    cpus = cpus_of(machine.registers)
+    if len(cpus) != len(vcpus):
+        raise Failure(f"inspect shows {len(vcpus)} vCPUs, the monitor {len(cpus)}")
+    for number, (vcpu, cpu) in enumerate(zip(vcpus, cpus)):
+        check_inspected(number, vcpu, cpu.text)
+
+
+def check_inspected(cpu_number, vcpu, text):
+    """One vCPU of inspect's JSON against the monitor's text."""
     number = lambda value: int(value["value"] if isinstance(value, dict) else value, 0)
     found = {name: number(value) for name, value in vcpu["registers"].items()}
     found.update({name: number(value) for name, value in vcpu["control"].items()
@@ -85,18 +89,17 @@ def check_inspect(machine, snapshot):
     # A 32-bit code segment is printed with 32-bit names and widths: compare what is printed.
     printed = {}
     for name, value in re.findall(r"\b(R[0-9A-Z]+|E[A-DIS][XIP]|EBP|EFL|CR\d|DR\d|EFER)\s*="
-                                  r"([0-9a-f]{8,16})\b", machine.registers):
+                                  r"([0-9a-f]{8,16})\b", text):
         name = name.lower()
         name = "r" + name[1:] if re.fullmatch("e[a-dis][xip]|ebp|efl", name) else name
         printed["rflags" if name == "rfl" else name] = value
-    for name, base in re.findall(r"^([C-GS]S) *=[0-9a-f]{4} ([0-9a-f]{8,16}) ",
-                                 machine.registers, re.M):
+    for name, base in re.findall(r"^([C-GS]S) *=[0-9a-f]{4} ([0-9a-f]{8,16}) ", text, re.M):
         printed[name.lower() + ".base"] = base
     wrong = [f"{name}: inspect {found.get(name, -1):#x}, monitor {value}"
              for name, value in printed.items()
              if found.get(name, -1) % 16 ** len(value) != int(value, 16)]
     if wrong or len(printed) < 24:
-        raise Failure(f"inspect and monitor disagree ({len(printed)} compared): "
+        raise Failure(f"inspect and monitor disagree on CPU {cpu_number} ({len(printed)} compared): "
                       + "; ".join(wrong[:4]))
 
 
@@ -116,13 +119,18 @@ def check_ledger(path):
             f"{pages['home_bytes']} bytes of RAM differ")
 
 
+def turns(case):
+    """How often a case's guest is stopped and goes on: once for each moment at least."""
+    return max(case.getint("count"), len(moments_of(case)))
+
+
 def method_resume(machine, guest, rng):
     case = machine.case
     machine.start()
     guest.wait_up()
     said = []
-    for turn in range(1, case.getint("count") + 1):
-        said.append(random_instant(machine, guest, rng))
+    for turn in range(1, turns(case) + 1):
+        said.append(random_instant(machine, guest, rng, turn))
         snapshot = machine.snapshot(f"snapshot-{turn}")
         check_inspect(machine, snapshot)
         before = machine.console.position()
@@ -130,8 +138,9 @@ def method_resume(machine, guest, rng):
         finish(machine, guest, before, 240)
         if case.getboolean("verify"):
             said.append(check_ledger(machine.ledger))
-        if turn < case.getint("count"):
+        if turn < turns(case):
             shutil.rmtree(snapshot)
+    guest.afterwards()
     code = guest.end()
     if code != 0:
         raise Failure(f"resumectl resume: exit status {code}: {machine.last_output()}")
@@ -139,13 +148,9 @@ def method_resume(machine, guest, rng):
     return ", ".join(said)
 
 
-def method_plain(machine, guest, rng):
-    """QEMU's own migration to a file and back."""
-    machine.start()
-    guest.wait_up()
-    said = random_instant(machine, guest, rng)
+def migrate(machine, stream):
+    """Have QEMU write the VM to a file, by itself, and end it."""
     qmp = machine.qmp()
-    stream = machine.path("stream")
     qmp("migrate", uri="exec:cat > " + shlex.quote(stream))
     until = time.monotonic() + limit(60)
     while qmp("query-migrate").get("status") != "completed":
@@ -156,12 +161,25 @@ def method_plain(machine, guest, rng):
     qmp.close()
     machine.ended(20, "the source")
     machine.console.wait_closed(10, "the source's console")
-    before = machine.console.position()
-    machine.spawn(machine.command() + ["-incoming", "exec:cat " + shlex.quote(stream)], "incoming")
-    finish(machine, guest, before, 60)
+
+
+def method_plain(machine, guest, rng):
+    """QEMU's own migration to a file and back."""
+    machine.start()
+    guest.wait_up()
+    said = []
+    stream = machine.path("stream")
+    for turn in range(1, turns(machine.case) + 1):
+        said.append(random_instant(machine, guest, rng, turn))
+        migrate(machine, stream)
+        before = machine.console.position()
+        machine.spawn(machine.command() + ["-incoming", "exec:cat " + shlex.quote(stream)],
+                      "incoming")
+        finish(machine, guest, before, 120)
+    guest.afterwards()
     guest.end()
     os.unlink(stream)
-    return said
+    return ", ".join(said)
 
 
 def method_plant(machine, guest, rng):
@@ -215,11 +233,11 @@ def run_case(name, case, seed):
 
 def firmware_boots():
     """Is there a QEMU that starts OVMF? Returns the reason why not, or None."""
-    for path in (Settings.bios,):
-        if not os.path.exists(path):
-            return f"{path}: no firmware there (is the package ovmf installed?)"
-    if not shutil.which(Settings.qemu):
-        return f"{Settings.qemu}: not found (is the package qemu-system-x86 installed?)"
+    qemu, ovmf = Settings.qemus["default"], Settings.ovmfs["default"]
+    if not os.path.exists(ovmf.bios):
+        return f"{ovmf.bios}: no firmware there (is the package ovmf installed?)"
+    if not shutil.which(qemu.program):
+        return f"{qemu.program}: not found (is the package qemu-system-x86 installed?)"
     parser = configparser.ConfigParser()
     parser.read_dict({"boot": {"ram": "256M"}})
     machine = Machine("firmware", parser["boot"])
@@ -275,6 +293,31 @@ def guarded(report, name, function):
     report.add(verdict, name, time.monotonic() - began, text)
 
 
+def enter(table, words, kind):
+    """NAME=VALUE,... of the command line into one of the tables of Settings."""
+    for word in words:
+        name, _, values = word.partition("=")
+        try:
+            table[name] = kind(*values.split(","))
+        except TypeError:
+            raise SystemExit(f"run.py: arguments: {word}: not of that form (see --help)") from None
+
+
+def next_release(directory, guest):
+    """What cmake/setup-next.sh has unpacked, and the guest with that kernel, by their versions."""
+    versions = os.path.join(directory, "versions")
+    if not os.path.exists(versions):
+        return
+    with open(versions, encoding="ascii") as file:
+        found = dict(line.split() for line in file)
+    short = lambda name: ".".join(re.findall(r"\d+", found[name])[:2])
+    Settings.qemus.setdefault(short("qemu"), Qemu(os.path.join(directory, "bin/qemu-system-x86_64")))
+    Settings.ovmfs.setdefault(short("ovmf"), Ovmf(*(os.path.join(directory, name) for name in (
+        "OVMF.fd", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"))))
+    if os.path.exists(os.path.join(guest, "initramfs.gz")):
+        Settings.kernels.setdefault(short("kernel"), guest)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description="Starts VMs under QEMU, snapshots them at random instants, resumes them with "
@@ -288,6 +331,15 @@ def main():
                         help="where the guests were built (default: build/guest)")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/qemu-logs"),
                         help="where the logs go (default: build/qemu-logs)")
+    parser.add_argument("--qemu", action="append", default=[], metavar="NAME=PROGRAM[,DATA]",
+                        help="another QEMU and the directory of its ROMs, for cases that name it; "
+                             "the name default stands for all others")
+    parser.add_argument("--ovmf", action="append", default=[], metavar="NAME=BIOS,CODE,VARS",
+                        help="other firmware, likewise")
+    parser.add_argument("--kernel", action="append", default=[], metavar="NAME=DIRECTORY",
+                        help="another kernel's vmlinuz and initramfs.gz, likewise")
+    parser.add_argument("--method", choices=("resume", "plain"), default=None,
+                        help="resume by this method in all cases that resume at all")
     parser.add_argument("--seed", type=int, default=None,
                         help="repeat the random instants of an earlier run")
     parser.add_argument("--count", type=int, default=None,
@@ -312,14 +364,22 @@ def main():
             return 2
         names = [name for name in names if any(name.startswith(wanted)
                                                for wanted in arguments.cases)]
-    if arguments.count is not None:
-        for name in conf.sections():
+    for name in conf.sections():
+        if arguments.count is not None:
             conf[name]["count"] = str(arguments.count)
+        if arguments.method and conf[name]["method"] == "resume":
+            conf[name]["method"] = arguments.method
 
     Patience.factor = arguments.patience
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
     Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
     Settings.guest = arguments.guest
+    enter(Settings.qemus, arguments.qemu, Qemu)
+    enter(Settings.ovmfs, arguments.ovmf, Ovmf)
+    enter(Settings.kernels, arguments.kernel, str)
+    next_release(os.path.join(ROOT, "build/cache/next"), arguments.guest + "-next")
+    Settings.qemu = Settings.qemus["default"].program
+    Settings.bios = Settings.ovmfs["default"].bios
     Settings.logs = arguments.logs
     os.makedirs(arguments.logs, exist_ok=True)
     os.makedirs(arguments.guest, exist_ok=True)
