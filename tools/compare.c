@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #define _GNU_SOURCE
-#include "compare.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,21 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ram.h"
+#include "compare_internal.h"
 
 #define WHAT "compare"
 #define ADVICE "start the resume again"
 
-/* One of the two streams. */
-struct side {
-    int fd;
-    const char *name;
-    struct ram ram;
-    uint8_t *tail; /* owned */
-    struct vmdesc desc;
-};
-
-static int read_tail(struct side *side, uint64_t offset, uint64_t length,
+static int read_tail(struct compare_side *side, uint64_t offset, uint64_t length,
                      struct report_failure *failure)
 {
     if (length > STREAM_TAIL_MAX)
@@ -48,7 +37,7 @@ static int read_tail(struct side *side, uint64_t offset, uint64_t length,
     return 0;
 }
 
-static int open_side(struct side *side, struct report_failure *failure)
+static int open_side(struct compare_side *side, struct report_failure *failure)
 {
     struct stream_error error;
     struct stat status;
@@ -68,7 +57,7 @@ static int open_side(struct side *side, struct report_failure *failure)
     return 0;
 }
 
-static void close_side(struct side *side)
+static void close_side(struct compare_side *side)
 {
     vmdesc_close(&side->desc);
     ram_close(&side->ram);
@@ -138,9 +127,33 @@ static bool same_path(const struct vmdesc_field *a, const struct vmdesc_field *b
     return a->duplicate == b->duplicate && strcmp(a->path, b->path) == 0;
 }
 
-static int compare_section(struct ledger *ledger, const struct vmdesc *a,
-                           const struct vmdesc_section *ours, const struct vmdesc *b,
-                           const struct vmdesc_section *theirs)
+static bool is_dormant(const struct compare_options *options, uint32_t instance)
+{
+    for (uint32_t i = 0; i < options->vcpu_count; i++) {
+        if (options->vcpu[i].instance == instance)
+            return !options->vcpu[i].active;
+    }
+    return false;
+}
+
+/*
+ * Why may it differ? The registers of a vCPU that was not resumed are the source's, with their
+ * section; only lines that QEMU raises and lowers itself may have changed.
+ */
+static const char *field_reason(const struct compare_options *options, const struct vmdesc *desc,
+                                const struct vmdesc_section *section,
+                                const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    const char *path = field != NULL ? field->path : other->path;
+    if (is_cpu(section->name) && is_dormant(options, section->instance) &&
+        strcmp(path, "cpu_common/interrupt_request") != 0)
+        return NULL;
+    return compare_reason(desc, section, field, other);
+}
+
+static int compare_section(struct ledger *ledger, const struct compare_options *options,
+                           const struct vmdesc *a, const struct vmdesc_section *ours,
+                           const struct vmdesc *b, const struct vmdesc_section *theirs)
 {
     bool *matched = calloc(theirs->field_count + 1, sizeof(*matched));
     if (matched == NULL)
@@ -165,18 +178,20 @@ static int compare_section(struct ledger *ledger, const struct vmdesc *a,
             memcmp(field->data, other->data, (size_t)field->size * field->array_len) == 0)
             ++*identical;
         else
-            ret = note_field(ledger, ours, field, other, compare_reason(a, ours, field, other));
+            ret = note_field(ledger, ours, field, other,
+                             field_reason(options, a, ours, field, other));
     }
     for (uint32_t i = 0; ret == 0 && i < theirs->field_count; i++) {
         if (!matched[i])
             ret = note_field(ledger, theirs, NULL, &others[i],
-                             compare_reason(a, ours, NULL, &others[i]));
+                             field_reason(options, a, ours, NULL, &others[i]));
     }
     free(matched);
     return ret;
 }
 
-static int compare_sections(struct ledger *ledger, const struct vmdesc *a, const struct vmdesc *b)
+static int compare_sections(struct ledger *ledger, const struct compare_options *options,
+                            const struct vmdesc *a, const struct vmdesc *b)
 {
     int ret = 0;
     for (uint32_t i = 0; ret == 0 && i < a->section_count; i++) {
@@ -192,7 +207,7 @@ static int compare_sections(struct ledger *ledger, const struct vmdesc *a, const
             snprintf(resumed, sizeof(resumed), "version %" PRIu32, theirs->version);
             ret = note_section(ledger, ours, source, resumed);
         } else {
-            ret = compare_section(ledger, a, ours, b, theirs);
+            ret = compare_section(ledger, options, a, ours, b, theirs);
         }
     }
     for (uint32_t i = 0; ret == 0 && i < b->section_count; i++) {
@@ -203,201 +218,25 @@ static int compare_sections(struct ledger *ledger, const struct vmdesc *a, const
     return ret;
 }
 
-/* Is all that differs in this page of the home what the landing consists of? */
-static bool is_landing(const struct compare_options *options, const struct ledger_page *page,
-                       const uint8_t *a, const uint8_t *b)
+static int make_landings(struct ledger *ledger, const struct compare_options *options)
 {
-    uint64_t base = page->offset - options->home->offset;
-    for (uint32_t i = 0; i < STREAM_PAGE_SIZE; i++) {
-        if (a[i] == b[i])
-            continue;
-        uint64_t at = base + i;
-        if (at < options->landing_offset ||
-            at - options->landing_offset >= options->landing_length ||
-            options->landing[at - options->landing_offset] != b[i])
-            return false;
+    uint32_t count = options->vcpu_count;
+    ledger->landing = calloc(count != 0 ? count : 1, sizeof(*ledger->landing));
+    if (ledger->landing == NULL)
+        return -1;
+    ledger->landing_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        ledger->landing[i].vcpu = i;
+        ledger->landing[i].active = options->vcpu[i].active;
     }
-    return true;
-}
-
-static bool physical(const struct manifest *manifest, const char *block, uint64_t offset,
-                     uint64_t *ret_pa)
-{
-    for (uint32_t i = 0; manifest != NULL && i < manifest->range_count; i++) {
-        const struct manifest_range *range = &manifest->range[i];
-        if (strcmp(range->block, block) == 0 && offset >= range->offset &&
-            offset - range->offset < range->length) {
-            *ret_pa = range->base_pa + (offset - range->offset);
-            return true;
-        }
-    }
-    return false;
-}
-
-/*
- * Is all that differs the accessed or dirty flag of an entry that maps the home? The CPU sets them
- * when the trampoline runs in the home and refills it. Newer kernels clear the dirty flag of what
- * they map read-only.
- */
-static bool is_flag_of_home(const struct compare_options *options, const uint8_t *a,
-                            const uint8_t *b)
-{
-    const uint8_t flags = RESUME_PTE_A | RESUME_PTE_D;
-    const uint64_t home = options->home->pa;
-    for (uint32_t i = 0; i < STREAM_PAGE_SIZE; i++) {
-        uint64_t entry = 0;
-        if (a[i] == b[i])
-            continue;
-        if (i % 8 != 0 || (b[i] & ~(a[i] | flags)) != 0 || (a[i] & ~b[i]) != 0)
-            return false;
-        for (uint32_t byte = 8; byte-- > 0;)
-            entry = entry << 8 | a[i + byte];
-        uint64_t size = (entry & RESUME_PTE_PS) != 0 ? UINT64_C(1) << 21 : RESUME_PAGE_SIZE;
-        uint64_t base = entry & UINT64_C(0x000ffffffffff000) & ~(size - 1);
-        if ((entry & RESUME_PTE_P) == 0 || base >= home + options->home->length ||
-            home >= base + size)
-            return false;
-    }
-    return true;
-}
-
-/* What accounts for all that differs in this page, or NULL. */
-static const char *page_reason(const struct compare_options *options,
-                               const struct ledger_page *page, const uint8_t *a, const uint8_t *b)
-{
-    if (options->home == NULL)
-        return NULL;
-    if (page->in_home)
-        return is_landing(options, page, a, b) ? "the landing, in the home" : NULL;
-    return is_flag_of_home(options, a, b)
-               ? "the dirty or accessed flag of the entry that maps the home: the CPU sets it"
-               : NULL;
-}
-
-static void find_runs(struct ledger_page *page, const uint8_t *a, const uint8_t *b)
-{
-    for (uint32_t i = 0; i < STREAM_PAGE_SIZE; i++) {
-        if (a[i] == b[i])
-            continue;
-        page->bytes++;
-        struct ledger_run *last = page->run_count != 0 ? &page->run[page->run_count - 1] : NULL;
-        if (last != NULL && (uint32_t)last->start + last->length == i) {
-            last->length++;
-        } else if (page->run_count < LEDGER_RUN_MAX) {
-            page->run[page->run_count].start = (uint16_t)i;
-            page->run[page->run_count].length = 1;
-            page->run_count++;
-        } else if (last != NULL) {
-            last->length = (uint16_t)(i + 1 - last->start);
-        }
-    }
-}
-
-/* Enters a page that differs. @note: NULL when both sides have it. */
-static int note_page(struct ledger *ledger, const struct compare_options *options,
-                     const char *block, uint64_t offset, const uint8_t *a, const uint8_t *b,
-                     const char *note)
-{
-    const struct splice_home *home = options->home;
-    struct ledger_page page;
-    memset(&page, 0, sizeof(page));
-    snprintf(page.block, sizeof(page.block), "%s", block);
-    page.offset = offset;
-    page.note = note;
-    page.in_home = home != NULL && strcmp(block, home->block) == 0 && offset >= home->offset &&
-                   offset - home->offset < home->length;
-    page.has_pa = physical(options->manifest, block, offset, &page.pa);
-    if (note == NULL) {
-        find_runs(&page, a, b);
-        page.reason = page_reason(options, &page, a, b);
-    }
-    if (page.in_home)
-        ledger->home_bytes += page.bytes;
-    if (page.reason != NULL)
-        ledger->pages_expected++;
-    else
-        ledger->pages_unexpected++;
-    return ledger_add_page(ledger, &page);
-}
-
-/* Two sides of one page. Returns 0, -1 when memory ran out, 1 with @error filled. */
-static int compare_page(struct ledger *ledger, const struct compare_options *options,
-                        struct side *source, struct side *resumed, uint32_t block,
-                        uint32_t other_block, uint64_t offset, struct stream_error *error)
-{
-    uint8_t a[STREAM_PAGE_SIZE];
-    uint8_t b[STREAM_PAGE_SIZE];
-    struct ram_page_info ours = {.kind = RAM_PAGE_ABSENT};
-    struct ram_page_info theirs = {.kind = RAM_PAGE_ABSENT};
-    const char *name = source->ram.blocks[block].name;
-    ram_page_info(&source->ram, block, offset, &ours);
-    ram_page_info(&resumed->ram, other_block, offset, &theirs);
-    ledger->pages++;
-    if (ours.kind != theirs.kind &&
-        (ours.kind == RAM_PAGE_ABSENT || theirs.kind == RAM_PAGE_ABSENT))
-        return note_page(ledger, options, name, offset, a, b,
-                         ours.kind == RAM_PAGE_ABSENT ? "the snapshot does not have it"
-                                                      : "the resumed VM does not have it");
-    if ((ours.kind == RAM_PAGE_ABSENT) ||
-        (ours.kind == RAM_PAGE_FILL && theirs.kind == RAM_PAGE_FILL && ours.fill == theirs.fill)) {
-        ledger->pages_identical++;
-        return 0;
-    }
-    if (ram_read_page(&source->ram, block, offset, a, error) != 0 ||
-        ram_read_page(&resumed->ram, other_block, offset, b, error) != 0)
-        return 1;
-    if (memcmp(a, b, sizeof(a)) == 0) {
-        ledger->pages_identical++;
-        return 0;
-    }
-    return note_page(ledger, options, name, offset, a, b, NULL);
-}
-
-/* A block that only one side has, or has in another length: one entry stands for its pages. */
-static int note_block(struct ledger *ledger, const struct compare_options *options,
-                      const struct stream_block *block, const char *note)
-{
-    uint64_t pages = block->length / STREAM_PAGE_SIZE;
-    ledger->pages += pages;
-    if (pages != 0)
-        ledger->pages_unexpected += pages - 1;
-    return note_page(ledger, options, block->name, 0, NULL, NULL, note);
-}
-
-static int compare_ram(struct ledger *ledger, const struct compare_options *options,
-                       struct side *source, struct side *resumed, struct stream_error *error)
-{
-    uint64_t total = source->ram.page_count * STREAM_PAGE_SIZE;
-    int ret = 0;
-    for (uint32_t i = 0; ret == 0 && i < source->ram.block_count; i++) {
-        const struct stream_block *block = &source->ram.blocks[i];
-        uint32_t other = ram_block_find(&resumed->ram, block->name);
-        if (other == UINT32_MAX) {
-            ret = note_block(ledger, options, block, "the resumed VM does not have this RAM block");
-            continue;
-        }
-        if (resumed->ram.blocks[other].length != block->length) {
-            ret = note_block(ledger, options, block, "the RAM block has another length");
-            continue;
-        }
-        for (uint64_t at = 0; ret == 0 && at < block->length; at += STREAM_PAGE_SIZE) {
-            ret = compare_page(ledger, options, source, resumed, i, other, at, error);
-            progress_step_update(options->progress, ledger->pages * STREAM_PAGE_SIZE, total);
-        }
-    }
-    for (uint32_t i = 0; ret == 0 && i < resumed->ram.block_count; i++) {
-        const struct stream_block *block = &resumed->ram.blocks[i];
-        if (ram_block_find(&source->ram, block->name) == UINT32_MAX)
-            ret = note_block(ledger, options, block, "the snapshot does not have this RAM block");
-    }
-    return ret;
+    return 0;
 }
 
 int compare_streams(const struct compare_options *options, struct ledger *out,
                     struct report_failure *failure)
 {
-    struct side source = {.fd = options->source_fd, .name = "the snapshot's stream"};
-    struct side resumed = {.fd = options->resumed_fd, .name = "the resumed VM's stream"};
+    struct compare_side source = {.fd = options->source_fd, .name = "the snapshot's stream"};
+    struct compare_side resumed = {.fd = options->resumed_fd, .name = "the resumed VM's stream"};
     struct stream_error error;
     struct ledger ledger;
     memset(&ledger, 0, sizeof(ledger));
@@ -406,7 +245,9 @@ int compare_streams(const struct compare_options *options, struct ledger *out,
     if (result == 0)
         result = open_side(&resumed, failure);
     if (result == 0) {
-        int ret = compare_sections(&ledger, &source.desc, &resumed.desc);
+        int ret = make_landings(&ledger, options);
+        if (ret == 0)
+            ret = compare_sections(&ledger, options, &source.desc, &resumed.desc);
         if (ret == 0)
             ret = compare_ram(&ledger, options, &source, &resumed, &error);
         if (ret < 0)

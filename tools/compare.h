@@ -12,18 +12,31 @@
 #include "report.h"
 #include "splice.h"
 
+/* A vCPU of the two machines. */
+struct compare_vcpu {
+    uint32_t instance; /* of its sections "cpu" and "cpu_common" */
+    bool active;       /* false: dormant; nothing but clocks of it may differ */
+    /* For an active one: */
+    uint32_t levels; /* of its page tables */
+    uint64_t cr3;
+    uint64_t slot_offset; /* of its landing's slot in the home */
+    const uint8_t
+        *slot;        /* RESUME_LANDING_MAX bytes, as they were before the landing ran; borrowed */
+    uint32_t remains; /* offset in the slot of the first byte that may stay */
+};
+
 struct compare_options {
     int source_fd; /* stream files, readable at any offset; borrowed */
     int resumed_fd;
     const struct manifest *manifest; /* for guest-physical addresses; NULL = none are told */
     const struct splice_home *home;  /* NULL = no page may differ */
     /*
-     * What is left of the trampoline: the home from byte `landing_offset` on has `landing_length`
-     * bytes that are these. Nothing else of the home may differ.
+     * In the slot of each active vCPU, the bytes from `remains` on may be those of `slot`; nothing
+     * else of the home may differ. Outside, the CPU may have set accessed and dirty flags of
+     * entries that the home is mapped by.
      */
-    uint64_t landing_offset;
-    uint32_t landing_length;
-    const uint8_t *landing;
+    const struct compare_vcpu *vcpu;
+    uint32_t vcpu_count;
     struct progress *progress; /* optional; its current step is updated */
 };
 

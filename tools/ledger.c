@@ -59,6 +59,7 @@ void ledger_free(struct ledger *ledger)
         free(ledger->field[i].path);
     free(ledger->field);
     free(ledger->page);
+    free(ledger->landing);
     memset(ledger, 0, sizeof(*ledger));
 }
 
@@ -73,10 +74,36 @@ static void print_counts(FILE *out, const char *name, uint64_t identical, uint64
     fputc('\n', out);
 }
 
+/* Sections of which each vCPU has one; their instances are counted like the vCPUs. */
+static bool is_vcpu(const char *path)
+{
+    static const char *const names[] = {"cpu", "cpu_common"};
+    size_t length = strcspn(path, "/");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strlen(names[i]) == length && strncmp(path, names[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_landing(FILE *out, const struct ledger_landing *landing)
+{
+    if (!landing->active)
+        return;
+    fprintf(out, "  vCPU %" PRIu32 ": %" PRIu32 " byte%s differ", landing->vcpu, landing->bytes,
+            landing->bytes == 1 ? "" : "s");
+    if (landing->bytes != 0)
+        fprintf(out, ", all in the padding at %s0x%" PRIx64 "-0x%" PRIx64,
+                landing->has_pa ? "physical " : "offset ", landing->first, landing->last);
+    fputc('\n', out);
+}
+
 static void print_field(FILE *out, const struct ledger_field *field)
 {
     fprintf(out, "  %s", field->path);
-    if (field->instance != 0)
+    if (is_vcpu(field->path))
+        fprintf(out, " (vCPU %" PRIu32 ")", field->instance);
+    else if (field->instance != 0)
         fprintf(out, " (instance %" PRIu32 ")", field->instance);
     fprintf(out, ": %s, was %s: %s\n", field->resumed, field->source,
             field->reason != NULL ? field->reason : "NOT EXPECTED");
@@ -108,7 +135,8 @@ static void print_page(FILE *out, const struct ledger_page *page)
 
 void ledger_print(const struct ledger *ledger, FILE *out)
 {
-    fprintf(out, "The resumed VM at its first instruction, against the snapshot:\n");
+    fprintf(out,
+            "The resumed VM, its vCPUs at the guest's next instruction, against the snapshot:\n");
     print_counts(out, "CPU", ledger->cpu_identical, ledger->cpu_explained, ledger->cpu_unexpected);
     print_counts(out, "devices", ledger->device_identical, ledger->device_explained,
                  ledger->device_unexpected);
@@ -134,6 +162,10 @@ void ledger_print(const struct ledger *ledger, FILE *out)
     }
     if (printed > PRINT_MAX)
         fprintf(out, "  and %" PRIu32 " more, see --json\n", printed - PRINT_MAX);
+    if (ledger->landing_count != 0)
+        fprintf(out, "Left behind by the landings:\n");
+    for (uint32_t i = 0; i < ledger->landing_count; i++)
+        print_landing(out, &ledger->landing[i]);
     if (ledger->page_count != 0)
         fprintf(out, "Pages that differ:\n");
     printed = 0;
@@ -182,8 +214,24 @@ static json_t *counts_json(uint64_t identical, uint64_t explained, uint64_t unex
                      (json_int_t)explained, "unexpected", (json_int_t)unexpected);
 }
 
+static json_t *landing_json(const struct ledger_landing *landing)
+{
+    json_t *object = json_pack("{s:I, s:I}", "vcpu", (json_int_t)landing->vcpu, "bytes",
+                               (json_int_t)landing->bytes);
+    if (object != NULL && landing->bytes != 0 && landing->has_pa) {
+        json_object_set_new(object, "first_pa", json_integer((json_int_t)landing->first));
+        json_object_set_new(object, "last_pa", json_integer((json_int_t)landing->last));
+    }
+    return object;
+}
+
 json_t *ledger_json(const struct ledger *ledger)
 {
+    json_t *landings = json_array();
+    for (uint32_t i = 0; i < ledger->landing_count; i++) {
+        if (ledger->landing[i].active)
+            json_array_append_new(landings, landing_json(&ledger->landing[i]));
+    }
     json_t *fields = json_array();
     json_t *pages = json_array();
     for (uint32_t i = 0; i < ledger->field_count; i++)
@@ -191,7 +239,7 @@ json_t *ledger_json(const struct ledger *ledger)
     for (uint32_t i = 0; i < ledger->page_count; i++)
         json_array_append_new(pages, page_json(&ledger->page[i]));
     return json_pack(
-        "{s:b, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "clean",
+        "{s:b, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "clean",
         (int)ledger_clean(ledger), "sections", (int)ledger->sections, "cpu_fields",
         counts_json(ledger->cpu_identical, ledger->cpu_explained, ledger->cpu_unexpected),
         "device_fields",
@@ -199,5 +247,6 @@ json_t *ledger_json(const struct ledger *ledger)
         "pages", "total", (json_int_t)ledger->pages, "identical",
         (json_int_t)ledger->pages_identical, "expected", (json_int_t)ledger->pages_expected,
         "unexpected", (json_int_t)ledger->pages_unexpected, "home_bytes",
-        (json_int_t)ledger->home_bytes, "fields_that_differ", fields, "pages_that_differ", pages);
+        (json_int_t)ledger->home_bytes, "fields_that_differ", fields, "pages_that_differ", pages,
+        "landings", landings);
 }

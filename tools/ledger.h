@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * The ledger of a resume: what of the resumed VM is as the snapshot has it, what is not, and why.
- * tools/compare.h fills it.
+ * The ledger of a verification, seen from outside: what of the resumed VM is as the snapshot has it, what is not, and why.
+ * tools/compare.h fills it. (What the trampoline has seen from inside is in tools/readback.h.)
  */
 #ifndef RESUME_TOOLS_LEDGER_H
 #define RESUME_TOOLS_LEDGER_H
@@ -47,6 +47,16 @@ struct ledger_page {
     struct ledger_run run[LEDGER_RUN_MAX];
 };
 
+/* What is left of one vCPU's landing in the home. */
+struct ledger_landing {
+    uint32_t vcpu;
+    bool active;    /* false: the vCPU was not resumed, it has none */
+    bool has_pa;    /* `first` and `last` are guest-physical, else offsets in the RAM block */
+    uint32_t bytes; /* of its slot, that differ from the snapshot */
+    uint64_t first; /* of them; valid when bytes != 0 */
+    uint64_t last;
+};
+
 /* Zero = empty. Owned by the caller, freed with ledger_free. */
 struct ledger {
     uint32_t sections;      /* device sections compared */
@@ -65,6 +75,8 @@ struct ledger {
     struct ledger_field *field; /* owned */
     uint32_t page_count;
     struct ledger_page *page; /* owned */
+    uint32_t landing_count;
+    struct ledger_landing *landing; /* owned; one for each vCPU */
 };
 
 /* ledger_add_field, ledger_add_page - enter one; copied. Returns 0, or -1 when memory runs out.

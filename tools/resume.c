@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* resumectl resume: the sequence from a snapshot directory to a running guest. */
 #define _GNU_SOURCE
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,177 +10,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "compare.h"
 #include "park.h"
+#include "resume_arguments.h"
 #include "resume_input.h"
 #include "resume_signals.h"
 #include "resumed.h"
 #include "subcommands.h"
+#include "verify.h"
 
-#define TIMEOUT_DEFAULT_S 120
-#define TIMEOUT_MAX_S 86400
-#define INJECT_MAX 16u
 #define PIPE_SIZE (1 << 20)
-
-struct arguments {
-    const char *directory;
-    char **command; /* the source's command line */
-    int command_length;
-    bool verify;
-    bool detach;
-    int timeout_s;
-    const char *efi;
-    const char *json;
-    const char *timing;
-    const char *parked;
-    const char *save_parked;
-    const char *splice_to;
-    const char *inject[INJECT_MAX];
-    uint32_t inject_count;
-};
 
 /* Everything that a run owns. */
 struct run {
-    const struct arguments *arguments;
+    const struct resume_arguments *arguments;
     struct progress progress;
     struct resume_input input;
     struct qemu_command *command;
     struct splice_parked parked;
     struct resumed resumed;
-    struct ledger ledger;
+    struct readback readback; /* what the trampoline has seen from inside */
+    struct ledger ledger;     /* what was seen from outside; zeroed without a verification */
+    bool compared;            /* `ledger` is filled */
+    int timeout_ms;
     char kernel[PATH_MAX_LENGTH];
 };
-
-enum {
-    KEY_EFI = 0x100,
-    KEY_JSON,
-    KEY_TIMING,
-    KEY_INJECT,
-    KEY_PARKED,
-    KEY_SAVE_PARKED,
-    KEY_SPLICE_TO,
-    KEY_VERIFY,
-    KEY_DETACH,
-    KEY_TIMEOUT
-};
-
-static const struct argp_option options[] = {
-    {"verify", KEY_VERIFY, NULL, 0,
-     "Stop the resumed VM at its first instruction and compare every field of every device and "
-     "every page of RAM with the snapshot. When something differs that nothing accounts for, the "
-     "VM is ended",
-     1},
-    {"detach", KEY_DETACH, NULL, 0,
-     "Exit when the guest runs, and leave QEMU running, with standard input from /dev/null and "
-     "without output: its consoles and monitors may not be on stdio, as -nographic has them",
-     1},
-    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
-     "Limit for each thing that is waited for: the target to be parked, the stream to be loaded, "
-     "the landing (default 120)",
-     1},
-    {"efi", KEY_EFI, "FILE", 0, "resume.efi to use (default: the one that came with resumectl)", 1},
-    {"json", KEY_JSON, "FILE", 0, "With --verify: write the ledger as JSON (\"-\": stdout)", 2},
-    {"timing", KEY_TIMING, "FILE", 0, "Write what each step took as JSON (\"-\": stderr)", 2},
-    {NULL, 0, NULL, 0, "For tests and measurements:", 3},
-    {"inject", KEY_INJECT, "reg:NAME^MASK|ram:ADDRESS^MASK", 0,
-     "Spoil the resume on purpose, to see --verify find it: flip bits of a register in the state "
-     "blob that the firmware gets, or of one byte of RAM at a guest-physical address in the "
-     "spliced stream. May be given several times",
-     3},
-    {"save-parked", KEY_SAVE_PARKED, "FILE", 0, "Keep the parked target's capture", 3},
-    {"parked", KEY_PARKED, "FILE", 0, "Use a kept capture of this snapshot's parked target", 3},
-    {"splice-to", KEY_SPLICE_TO, "FILE", 0,
-     "Write the spliced stream (\"-\": stdout) instead of starting a VM", 3},
-    {0},
-};
-
-static const char documentation[] =
-    "Resume the snapshot in DIRECTORY through UEFI firmware.\v"
-    "QEMU-COMMAND is the command line that started the source VM; behind `--`. Its boot options "
-    "do not matter, its drives must be as they were when the snapshot was taken.\n\n"
-    "The resumed VM runs in the foreground with the command line's own serial and monitors, and "
-    "resumectl exits with its status; SIGINT and SIGTERM are passed on to it. Until then, an "
-    "interrupted resume leaves nothing behind. The snapshot is only read.\n\n" TOOL_HELP_EXIT_CODES;
-
-static int parse_timeout(const char *text, struct argp_state *state)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > TIMEOUT_MAX_S)
-        argp_error(state, "--timeout: \"%s\" is not a number of seconds from 1 to %d", text,
-                   TIMEOUT_MAX_S);
-    return (int)value;
-}
-
-static void check_arguments(const struct arguments *arguments, struct argp_state *state)
-{
-    if (arguments->directory == NULL)
-        argp_error(state, "no snapshot directory given");
-    bool needs_command = arguments->splice_to == NULL || arguments->parked == NULL;
-    if (needs_command && arguments->command_length == 0)
-        argp_error(state, "no QEMU command line given behind --");
-    if (arguments->json != NULL && !arguments->verify)
-        argp_error(state, "--json needs --verify");
-    if (arguments->splice_to != NULL && (arguments->verify || arguments->detach))
-        argp_error(state, "--splice-to starts no VM that could be verified or detached from");
-    if (arguments->parked != NULL && arguments->save_parked != NULL)
-        argp_error(state, "--parked and --save-parked exclude each other");
-}
-
-static error_t parse(int key, char *value, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case KEY_VERIFY:
-        arguments->verify = true;
-        return 0;
-    case KEY_DETACH:
-        arguments->detach = true;
-        return 0;
-    case KEY_TIMEOUT:
-        arguments->timeout_s = parse_timeout(value, state);
-        return 0;
-    case KEY_EFI:
-        arguments->efi = value;
-        return 0;
-    case KEY_JSON:
-        arguments->json = value;
-        return 0;
-    case KEY_TIMING:
-        arguments->timing = value;
-        return 0;
-    case KEY_PARKED:
-        arguments->parked = value;
-        return 0;
-    case KEY_SAVE_PARKED:
-        arguments->save_parked = value;
-        return 0;
-    case KEY_SPLICE_TO:
-        arguments->splice_to = value;
-        return 0;
-    case KEY_INJECT:
-        if (arguments->inject_count == INJECT_MAX)
-            argp_error(state, "--inject may be given %u times at most", INJECT_MAX);
-        arguments->inject[arguments->inject_count++] = value;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->directory == NULL) {
-            arguments->directory = value;
-            return 0;
-        }
-        /* From here on everything is QEMU's. */
-        arguments->command = &state->argv[state->next - 1];
-        arguments->command_length = state->argc - (state->next - 1);
-        state->next = state->argc;
-        return 0;
-    case ARGP_KEY_END:
-        check_arguments(arguments, state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 /* The file is a shell's "-" or is created anew. */
 static FILE *open_output(const char *path, FILE *standard)
@@ -309,7 +161,7 @@ static int read_parked(struct run *run, struct report_failure *failure)
 
 static int park(struct run *run, struct report_failure *failure)
 {
-    const struct arguments *arguments = run->arguments;
+    const struct resume_arguments *arguments = run->arguments;
     if (arguments->parked != NULL)
         return read_parked(run, failure);
     const struct park_options park_options = {
@@ -321,7 +173,7 @@ static int park(struct run *run, struct report_failure *failure)
         .save_path = arguments->save_parked,
         .manifest = run->input.manifest,
         .home = &run->input.home,
-        .timeout_ms = arguments->timeout_s * 1000,
+        .timeout_ms = run->timeout_ms,
         .progress = &run->progress,
     };
     return park_target(&park_options, &run->parked, failure);
@@ -392,7 +244,7 @@ static int load(struct run *run, struct report_failure *failure)
         .command = run->command,
         .gdbstub = run->arguments->verify,
         .detach = run->arguments->detach,
-        .timeout_ms = run->arguments->timeout_s * 1000,
+        .timeout_ms = run->timeout_ms,
     };
     progress_step_begin(&run->progress, "start the resumed VM");
     int result = resumed_start(&run->resumed, &resumed_options, failure);
@@ -416,38 +268,46 @@ static int load(struct run *run, struct report_failure *failure)
 
 static int compare(struct run *run, int fd, struct report_failure *failure)
 {
-    const struct compare_options compare_options = {
-        .source_fd = run->input.stream_fd,
+    const struct verify_options verify_options = {
+        .input = &run->input,
+        .parked = &run->parked,
         .resumed_fd = fd,
-        .manifest = run->input.manifest,
-        .home = &run->input.home,
-        .landing_offset = run->input.landing.va - run->input.home.va,
-        .landing_length = run->input.landing.length,
-        .landing = run->input.landing.bytes,
         .progress = &run->progress,
     };
     progress_step_begin(&run->progress, "compare with the snapshot");
-    int result = compare_streams(&compare_options, &run->ledger, failure);
+    int result = verify_compare(&verify_options, &run->ledger, failure);
     if (result < 0)
         return result;
+    run->compared = true;
     progress_step_end(&run->progress, NULL);
+    readback_print(&run->readback, stderr, run->arguments->verbose);
     ledger_print(&run->ledger, stderr);
-    if (run->arguments->json != NULL)
-        result = write_json(run->arguments->json, stdout, ledger_json(&run->ledger), failure);
-    if (result == 0 && !ledger_clean(&run->ledger))
+    if (!ledger_clean(&run->ledger))
         result = report_fail(failure, EXIT_CODE_DIFFERENT, "verify", run->arguments->directory,
                              "the resumed VM was ended; the snapshot is as it was",
                              "the resumed VM differs from the snapshot");
     return result;
 }
 
+/* The step that took the vCPUs to the guest is over. */
+static void entered(struct run *run)
+{
+    char text[512];
+    uint32_t active = run->parked.control.active_count;
+    if (active == 1 && run->parked.control.vcpu_count == 1)
+        progress_step_end(&run->progress, "RIP 0x%" PRIx64, run->parked.handoff[0].rip);
+    else
+        progress_step_end(&run->progress, "%" PRIu32 " vCPU%s", active, active == 1 ? "" : "s");
+    report_note("read back: %s", readback_summary(&run->readback, text, sizeof(text)));
+}
+
 static int verify(struct run *run, struct report_failure *failure)
 {
-    progress_step_begin(&run->progress, "restore the CPU, stop at the guest's first instruction");
-    int result = resumed_run_to_guest(&run->resumed, &run->parked.handoff, failure);
+    progress_step_begin(&run->progress, "restore the CPUs, stop at the guest's next instruction");
+    int result = resumed_run_to_guest(&run->resumed, &run->parked, &run->readback, failure);
     if (result < 0)
         return result;
-    progress_step_end(&run->progress, "RIP 0x%" PRIx64, run->parked.handoff.rip);
+    entered(run);
     const char *directory = run->input.temporary;
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -468,17 +328,34 @@ static int restore(struct run *run, struct report_failure *failure)
 {
     if (run->arguments->verify)
         return verify(run, failure);
-    progress_step_begin(&run->progress, "restore the CPU, enter the guest");
-    int result = resumed_run(&run->resumed, &run->parked.handoff, failure);
-    if (result == 0)
-        progress_step_end(&run->progress, "RIP 0x%" PRIx64, run->parked.handoff.rip);
-    return result;
+    progress_step_begin(&run->progress, "restore the CPUs, enter the guest");
+    int result = resumed_run(&run->resumed, &run->parked, &run->readback, failure);
+    if (result < 0)
+        return result;
+    entered(run);
+    if (run->arguments->verbose)
+        readback_print(&run->readback, stderr, true);
+    return 0;
+}
+
+/* What is known of the resume, also of one that was stopped; nothing when it did not come so far. */
+static int write_result(const struct run *run, struct report_failure *failure)
+{
+    if (run->arguments->json == NULL || run->readback.vcpu == NULL)
+        return 0;
+    json_t *value = run->compared ? ledger_json(&run->ledger) : json_object();
+    if (value != NULL &&
+        json_object_set_new(value, "read_back", readback_json(&run->readback)) != 0) {
+        json_decref(value);
+        value = NULL;
+    }
+    return write_json(run->arguments->json, stdout, value, failure);
 }
 
 /* Up to the point where the guest runs on its own. */
 static int prepare_and_run(struct run *run, struct report_failure *failure)
 {
-    const struct arguments *arguments = run->arguments;
+    const struct resume_arguments *arguments = run->arguments;
     progress_step_begin(&run->progress, "check the snapshot");
     int result = resume_input_open(&run->input, arguments->directory, arguments->inject,
                                    arguments->inject_count, failure);
@@ -489,6 +366,7 @@ static int prepare_and_run(struct run *run, struct report_failure *failure)
     if (result < 0)
         return result;
     progress_step_end(&run->progress, NULL);
+    run->timeout_ms = resume_arguments_timeout(arguments, run->input.vcpu_count);
     result = park(run, failure);
     if (result == 0)
         result = resume_input_check(&run->input, &run->parked, failure);
@@ -520,15 +398,10 @@ static int accompany(struct run *run, struct report_failure *failure)
 
 int resume_main(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .options = options,
-        .parser = parse,
-        .args_doc = "DIRECTORY -- QEMU-COMMAND...",
-        .doc = documentation,
-    };
-    struct arguments arguments = {.timeout_s = TIMEOUT_DEFAULT_S};
+    struct resume_arguments arguments = {.timeout_s = 0};
     struct report_failure failure = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    struct report_failure ignored = {0};
+    resume_arguments_parse(&arguments, argc, argv);
     struct run *run = calloc(1, sizeof(*run));
     if (run == NULL) {
         report_fail_memory(&failure, "resume");
@@ -539,7 +412,8 @@ int resume_main(int argc, char **argv)
     int result = prepare_and_run(run, &failure);
     if (result < 0)
         progress_step_fail(&run->progress);
-    struct report_failure ignored = {0};
+    if (write_result(run, result < 0 ? &ignored : &failure) < 0 && result == 0)
+        result = -EXIT_CODE_ENVIRONMENT;
     if (arguments.timing != NULL &&
         write_json(arguments.timing, stderr, timing_json(&run->progress),
                    result < 0 ? &ignored : &failure) < 0 &&
@@ -556,6 +430,7 @@ int resume_main(int argc, char **argv)
         code = accompany(run, &failure);
     }
     ledger_free(&run->ledger);
+    readback_close(&run->readback);
     splice_parked_close(&run->parked);
     qemu_command_free(run->command);
     resume_input_close(&run->input);
