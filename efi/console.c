@@ -85,3 +85,19 @@ void console_line(const char *format, ...)
     va_end(arguments);
     put_char('\n');
 }
+
+EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag)
+{
+    if (diag->code == 0) {
+        console_line("refused: %s: %s", what, resume_strerror(err));
+    } else if (diag->vcpu != RESUME_NO_VCPU) {
+        console_line("refused: %s: %s: vCPU %u: %s of %s at %x is %x, expected %x", what,
+                     resume_strerror(err), (uint64_t)diag->vcpu, diag->field, diag->where,
+                     diag->offset, diag->found, diag->expected);
+    } else {
+        console_line("refused: %s: %s: %s of %s at %x is %x, expected %x", what,
+                     resume_strerror(err), diag->field, diag->where, diag->offset, diag->found,
+                     diag->expected);
+    }
+    return EFI_LOAD_ERROR;
+}

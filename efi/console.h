@@ -9,6 +9,8 @@
 #include <efi.h>
 #include <stdint.h>
 
+#include <resume/error.h>
+
 /* Looks for a debug console at port 0x402 (it answers 0xE9); @system is borrowed for good. */
 void console_init(EFI_SYSTEM_TABLE *system);
 
@@ -24,5 +26,8 @@ uint16_t console_debug_port(void);
  * with 0x. Nothing else is understood.
  */
 void console_line(const char *format, ...);
+
+/* console_refuse - "refused: WHAT: WHY", with the diagnosis if there is one; EFI_LOAD_ERROR. */
+EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag);
 
 #endif

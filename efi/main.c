@@ -6,12 +6,14 @@
  */
 #include <efi.h>
 
+#include <resume/guest.h>
+
 #include "console.h"
-#include "guest.h"
 #include "io.h"
 #include "memory.h"
 #include "prepare.h"
 #include "processors.h"
+#include "runtime.h"
 #include "source.h"
 
 #define EXIT_TRIES 4
@@ -22,29 +24,41 @@ struct loader {
     EFI_SYSTEM_TABLE *system;
     struct source_input state_input;
     struct source_input plan_input;
-    struct guest guest;
+    struct resume_guest guest;
     struct resume_cpu cpu;
     struct memory_map map;
     struct prepared prepared;
 };
 
+/* Some 5 KiB: too much for a stack that the firmware's drivers share. */
+static struct resume_vcpu scratch;
+
 static EFI_STATUS load(struct loader *loader)
 {
+    struct resume_diag diag = {0};
+    int err;
     EFI_STATUS status = source_load(loader->image, loader->system, "state", &loader->state_input);
 
     if (status == EFI_SUCCESS) {
         status = source_load(loader->image, loader->system, "plan", &loader->plan_input);
     }
-    if (status == EFI_SUCCESS) {
-        status = guest_open(&loader->state_input, &loader->plan_input, &loader->guest);
+    if (status != EFI_SUCCESS) {
+        return status;
     }
-    return status;
+    err = resume_guest_open(loader->state_input.data, loader->state_input.length, &scratch,
+                            &loader->guest, &diag);
+    if (err != RESUME_OK) {
+        return console_refuse("state blob", err, &diag);
+    }
+    err = resume_guest_plan(&loader->guest, loader->plan_input.data, loader->plan_input.length,
+                            &diag);
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("plan", err, &diag);
 }
 
 static EFI_STATUS check_machine(struct loader *loader)
 {
     const struct resume_cpuid cpuid = {cpu_query_cpuid, NULL};
-    const struct guest *guest = &loader->guest;
+    const struct resume_guest *guest = &loader->guest;
     struct processors processors;
     struct resume_diag diag = {0};
     int err;
@@ -57,20 +71,21 @@ static EFI_STATUS check_machine(struct loader *loader)
         return EFI_UNSUPPORTED;
     }
     for (uint32_t i = 0; i < guest->state.vcpu_count; i++) {
-        const struct resume_vcpu *vcpu = guest_vcpu(guest, i);
+        uint32_t apic_id;
 
-        if (vcpu != NULL && !processors_have(&processors, vcpu->run.apic_id)) {
+        if (resume_guest_apic_id(guest, i, &scratch, &apic_id) &&
+            !processors_have(&processors, apic_id)) {
             console_line("refused: processors: vCPU %u has APIC ID %x, no processor of this "
                          "machine has: give it the topology (-smp) of the snapshot's",
-                         (uint64_t)i, (uint64_t)vcpu->run.apic_id);
+                         (uint64_t)i, (uint64_t)apic_id);
             return EFI_UNSUPPORTED;
         }
     }
     err = resume_cpu_identify(&cpuid, &loader->cpu, &diag);
-    if (err != RESUME_OK) {
-        return guest_refuse("this machine's CPU", err, &diag);
+    if (err == RESUME_OK) {
+        err = resume_guest_check_cpu(guest, &loader->cpu, &scratch, &diag);
     }
-    return guest_check_cpu(guest, &loader->cpu);
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("this machine's CPU", err, &diag);
 }
 
 static EFI_STATUS check_home(struct loader *loader)
@@ -102,7 +117,7 @@ static void clean_up(struct loader *loader)
 {
     memory_map_free(loader->system, &loader->map);
     prepare_undo(loader->system, &loader->guest, &loader->prepared);
-    guest_forget();
+    memset(&scratch, 0, sizeof(scratch));
     source_free(loader->system, &loader->plan_input);
     source_free(loader->system, &loader->state_input);
 }
@@ -112,7 +127,7 @@ static EFI_STATUS leave(struct loader *loader)
 {
     EFI_STATUS status = EFI_INVALID_PARAMETER;
 
-    guest_forget();
+    memset(&scratch, 0, sizeof(scratch));
     source_free(loader->system, &loader->plan_input);
     source_free(loader->system, &loader->state_input);
     /* A map that changed in between makes the key stale: take it again. */
@@ -123,7 +138,7 @@ static EFI_STATUS leave(struct loader *loader)
         }
     }
     if (status == EFI_SUCCESS) {
-        prepare_enter(&loader->prepared);
+        prepare_enter(&loader->guest, &loader->prepared);
     }
     return status;
 }
@@ -146,7 +161,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
                      loader.guest.plan.home.length / 1024, loader.guest.plan.home.va,
                      loader.guest.plan.home.pa, (uint64_t)loader.guest.active_count,
                      (uint64_t)loader.guest.state.vcpu_count);
-        status = prepare_all(system, &loader.guest, &loader.cpu, &loader.prepared);
+        status = prepare_all(system, &loader.guest, &loader.cpu, &scratch, &loader.prepared);
     }
     if (status == EFI_SUCCESS) {
         status = check_home(&loader);

@@ -15,39 +15,13 @@
 #define APIC_BASE_X2APIC (UINT64_C(1) << 10)
 #define APIC_BASE_ADDRESS UINT64_C(0x000ffffffffff000)
 
-static int build_image(const struct guest *guest, const struct resume_cpu *cpu, uint8_t *image,
-                       struct resume_diag *diag)
-{
-    const struct resume_image_input input = {
-        .home = &guest->plan.home,
-        .layout = &guest->layout,
-        .cpu = cpu,
-        .trampoline = resume_trampoline,
-        .trampoline_length = resume_trampoline_length,
-        .levels = guest->levels,
-        .active_count = guest->active_count,
-        .last_out = guest->last_out,
-        .debug_port = console_debug_port(),
-    };
-    int err = resume_image_begin(&input, image, diag);
-
-    for (uint32_t i = 0; err == RESUME_OK && i < guest->state.vcpu_count; i++) {
-        const struct resume_vcpu *active = guest_vcpu(guest, i);
-
-        if (active != NULL) {
-            err = resume_image_vcpu(&input, i, active, image, diag);
-        }
-    }
-    return err == RESUME_OK ? resume_image_finish(&input, image, diag) : err;
-}
-
-static int build_transit(const struct guest *guest, const struct prepared *prepared,
+static int build_transit(const struct resume_guest *guest, const struct prepared *prepared,
                          struct resume_diag *diag)
 {
     const uint64_t apic_base = cpu_read_msr(MSR_APIC_BASE);
     const struct resume_transit_input input = {
         .home = &guest->plan.home,
-        .area = &prepared->area,
+        .area = &guest->staging,
         .trampoline = resume_trampoline,
         .staging_pa = prepared->staging_pa,
         .startup_pa = prepared->startup_pa,
@@ -60,14 +34,15 @@ static int build_transit(const struct guest *guest, const struct prepared *prepa
                                 (uint8_t *)prepared->startup_pa, diag);
 }
 
-static EFI_STATUS allocate(EFI_SYSTEM_TABLE *system, const struct guest *guest,
+static EFI_STATUS allocate(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
                            struct prepared *out)
 {
-    EFI_STATUS status = memory_allocate(system, BELOW_4_GIB, out->area.length, &out->staging_pa);
+    EFI_STATUS status =
+        memory_allocate(system, BELOW_4_GIB, guest->staging.length, &out->staging_pa);
 
     if (status != EFI_SUCCESS) {
         console_line("refused: memory: no %u bytes below 4 GiB for the staging area (status %x)",
-                     out->area.length, (uint64_t)status);
+                     guest->staging.length, (uint64_t)status);
         return status;
     }
     if (guest->active_count > 1) {
@@ -81,18 +56,20 @@ static EFI_STATUS allocate(EFI_SYSTEM_TABLE *system, const struct guest *guest,
     return status;
 }
 
-static void release(EFI_SYSTEM_TABLE *system, const struct prepared *prepared)
+static void release(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
+                    const struct prepared *prepared)
 {
     if (prepared->startup_pa != 0) {
         memory_free(system, prepared->startup_pa, RESUME_PAGE_SIZE);
     }
     if (prepared->staging_pa != 0) {
-        memory_free(system, prepared->staging_pa, prepared->area.length);
+        memory_free(system, prepared->staging_pa, guest->staging.length);
     }
 }
 
-EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct guest *guest,
-                       const struct resume_cpu *cpu, struct prepared *out)
+EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
+                       const struct resume_cpu *cpu, struct resume_vcpu *scratch,
+                       struct prepared *out)
 {
     struct prepared rejected[TRIES];
     uint32_t rejected_count = 0;
@@ -100,7 +77,6 @@ EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct guest *guest,
     EFI_STATUS status = EFI_SUCCESS;
     int err = RESUME_ECONFLICT;
 
-    resume_staging_compute(&guest->layout, &out->area);
     out->home_reserved = memory_reserve(system, guest->plan.home.pa, guest->plan.home.length);
     /* What collides with the home is kept until another place is found. */
     while (err == RESUME_ECONFLICT && rejected_count < TRIES) {
@@ -116,21 +92,23 @@ EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct guest *guest,
         }
     }
     while (rejected_count > 0) {
-        release(system, &rejected[--rejected_count]);
+        release(system, guest, &rejected[--rejected_count]);
     }
     if (status != EFI_SUCCESS) {
         return status;
     }
     if (err != RESUME_OK) {
-        return guest_refuse("transit tables", err, &diag);
+        return console_refuse("transit tables", err, &diag);
     }
-    err = build_image(guest, cpu, (uint8_t *)out->staging_pa, &diag);
-    return err == RESUME_OK ? EFI_SUCCESS : guest_refuse("image of the home", err, &diag);
+    err = resume_guest_build(guest, cpu, resume_trampoline, resume_trampoline_length,
+                             console_debug_port(), scratch, (uint8_t *)out->staging_pa, &diag);
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("image of the home", err, &diag);
 }
 
-void prepare_undo(EFI_SYSTEM_TABLE *system, const struct guest *guest, struct prepared *prepared)
+void prepare_undo(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
+                  struct prepared *prepared)
 {
-    release(system, prepared);
+    release(system, guest, prepared);
     if (prepared->home_reserved) {
         memory_free(system, guest->plan.home.pa, guest->plan.home.length);
     }
@@ -140,12 +118,12 @@ void prepare_undo(EFI_SYSTEM_TABLE *system, const struct guest *guest, struct pr
 /* The trampoline's first entry, in the System V convention that this code is compiled for. */
 typedef void (*enter_fn)(struct resume_transit *transit);
 
-void prepare_enter(const struct prepared *prepared)
+void prepare_enter(const struct resume_guest *guest, const struct prepared *prepared)
 {
     const struct resume_trampoline_header *header =
         (const struct resume_trampoline_header *)(prepared->staging_pa + RESUME_HOME_CODE);
     enter_fn enter = (enter_fn)(prepared->staging_pa + RESUME_HOME_CODE + header->enter);
 
-    enter((struct resume_transit *)(prepared->staging_pa + prepared->area.transit));
+    enter((struct resume_transit *)(prepared->staging_pa + guest->staging.transit));
     __builtin_unreachable();
 }

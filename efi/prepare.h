@@ -6,13 +6,10 @@
 #include <efi.h>
 #include <stdint.h>
 
-#include <resume/handoff.h>
-
-#include "guest.h"
+#include <resume/guest.h>
 
 struct prepared {
-    struct resume_staging area;
-    uint64_t staging_pa;
+    uint64_t staging_pa; /* guest->staging.length bytes */
     uint64_t startup_pa; /* 0 when there is only one processor to resume */
     int home_reserved;
 };
@@ -21,13 +18,16 @@ struct prepared {
  * prepare_all - allocate, build the image, build the way. Says what is wrong on the console.
  * @cpu: of this machine.  On failure prepare_undo is to be called as well.
  */
-EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct guest *guest,
-                       const struct resume_cpu *cpu, struct prepared *out);
+EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
+                       const struct resume_cpu *cpu, struct resume_vcpu *scratch,
+                       struct prepared *out);
 
 /* prepare_undo - wipe and free. A zeroed one is fine. */
-void prepare_undo(EFI_SYSTEM_TABLE *system, const struct guest *guest, struct prepared *prepared);
+void prepare_undo(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
+                  struct prepared *prepared);
 
 /* prepare_enter - leave for the home. Boot services have ended; does not return. */
-void prepare_enter(const struct prepared *prepared) __attribute__((noreturn));
+void prepare_enter(const struct resume_guest *guest, const struct prepared *prepared)
+    __attribute__((noreturn));
 
 #endif

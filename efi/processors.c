@@ -32,7 +32,7 @@ void processors_find(EFI_SYSTEM_TABLE *system, struct processors *out)
 {
     EFI_GUID guid = MP_SERVICES_GUID;
     void *interface = NULL;
-    struct mp_services *services;
+    struct mp_services *services = NULL;
     UINTN all = 0;
     UINTN enabled = 0;
 

@@ -79,7 +79,7 @@ def document(options):
     if not blocks:
         sys.exit("package: docs/INTEGRATION.md: no C code in it")
     code = ""
-    for name in ("resume_guest.h", "resume_guest.c"):
+    for name in ("firmware.h", "firmware.c"):
         with open(os.path.join(options.source, "examples/firmware", name), encoding="utf-8") as file:
             code += file.read()
     for block in blocks:
@@ -162,7 +162,7 @@ def main():
         build(options, prefix, "firmware", into, "")  # sanitizers are for hosts
         libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
                      for name in files if name.endswith("_firmware.a")]
-        firmware_symbols(options, libraries + [os.path.join(into, "libresume_guest.a")])
+        firmware_symbols(options, libraries + [os.path.join(into, "libfirmware.a")])
 
         # With pkg-config.
         if options.__dict__["pkg_config"].endswith("NOTFOUND"):
@@ -186,13 +186,13 @@ def main():
         run(options.cc, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", *cflags,
             "-I", os.path.join(source, "firmware"),
             os.path.join(options.source, "tests/package/prepare.c"),
-            os.path.join(source, "firmware/resume_guest.c"), "-o", program, *libs)
+            os.path.join(source, "firmware/firmware.c"), "-o", program, *libs)
         run(program, os.path.join(golden, "valid/user_mode.rsm"))
         # The firmware build has the same names in its own archives.
         cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
         run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
             "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
-            os.path.join(source, "firmware/resume_guest.c"), "-o", os.path.join(work, "x.so"), *libs)
+            os.path.join(source, "firmware/firmware.c"), "-o", os.path.join(work, "x.so"), *libs)
         used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
         if set(used) - FOUR - {"U", "w"}:
             sys.exit(f"package: resume-firmware.pc: undefined: {used}")

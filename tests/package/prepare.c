@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "resume_guest.h"
+#include "firmware.h"
 
 #define HOME_VA UINT64_C(0xffffffff82345000)
 #define HOME_PA UINT64_C(0x12345000)
@@ -15,7 +15,8 @@
 
 static unsigned char blob[1 << 16];
 static unsigned char plan[RESUME_PLAN_SIZE_MAX];
-static _Alignas(4096) uint8_t staging[RESUME_STAGING_LENGTH];
+static _Alignas(4096) uint8_t staging[1 << 19];
+static struct resume_vcpu vcpu;
 static int bad;
 
 /* A CPU with every feature that has a bit, and AVX where it always lies. */
@@ -39,19 +40,27 @@ static void query(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
     }
 }
 
-static void expect(const char *what, const struct resume_guest_inputs *inputs, int wanted)
+static void expect(const char *what, const struct firmware_inputs *inputs, int wanted)
 {
-    static struct resume_vcpu vcpu;
     struct resume_diag diag = {0};
-    struct resume_home home = {0};
-    int err = resume_guest_prepare(inputs, &vcpu, &home, &diag);
+    struct resume_guest guest;
+    struct resume_cpu cpu;
+    int err = firmware_open(inputs, &vcpu, &guest, &cpu, &diag);
 
-    if (err != wanted) {
-        printf("%s: %d (%s), expected %d\n", what, err, resume_strerror(err), wanted);
+    if (err == RESUME_OK && guest.staging.length > sizeof(staging)) {
+        printf("%s: %llu bytes of staging memory\n", what,
+               (unsigned long long)guest.staging.length);
+        bad = 1;
+        return;
+    }
+    if (err == RESUME_OK && (guest.plan.home.va != HOME_VA || guest.plan.home.pa != HOME_PA)) {
+        printf("%s: the home is not the plan's\n", what);
         bad = 1;
     }
-    if (err == RESUME_OK && (home.va != HOME_VA || home.pa != HOME_PA)) {
-        printf("%s: the home is not the plan's\n", what);
+    if (err == RESUME_OK)
+        err = firmware_prepare(inputs, &vcpu, &guest, &cpu, &diag);
+    if (err != wanted) {
+        printf("%s: %d (%s), expected %d\n", what, err, resume_strerror(err), wanted);
         bad = 1;
     }
 }
@@ -66,19 +75,16 @@ static uint64_t load64(const uint8_t *at)
 
 int main(int argc, char **argv)
 {
-    struct resume_plan made = {.home = {.va = HOME_VA,
-                                        .pa = HOME_PA,
-                                        .length = RESUME_HOME_LENGTH,
-                                        .kind = RESUME_HOME_PADDING,
-                                        .fill = 0xcc}};
-    struct resume_guest_inputs inputs = {.state = blob,
-                                         .plan = plan,
-                                         .staging = staging,
-                                         .staging_pa = STAGING_PA,
-                                         .cpuid = {query, NULL},
-                                         .cr4 = 0x668};
-    struct resume_guest_inputs wrong;
-    struct resume_state state;
+    struct resume_plan made = {
+        .home = {.va = HOME_VA, .pa = HOME_PA, .kind = RESUME_HOME_PADDING, .fill = 0xcc}};
+    struct firmware_inputs inputs = {.state = blob,
+                                     .plan = plan,
+                                     .staging = staging,
+                                     .staging_pa = STAGING_PA,
+                                     .cpuid = {query, NULL},
+                                     .cr4 = 0x668};
+    struct firmware_inputs wrong;
+    struct resume_guest guest;
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
 
     if (file == NULL) {
@@ -87,20 +93,22 @@ int main(int argc, char **argv)
     }
     inputs.state_length = fread(blob, 1, sizeof(blob), file);
     fclose(file);
-    if (resume_state_open(blob, inputs.state_length, &state, NULL) != RESUME_OK) {
-        printf("%s: not a state blob\n", argv[1]);
+    if (resume_guest_open(blob, inputs.state_length, &vcpu, &guest, NULL) != RESUME_OK) {
+        printf("%s: not a state that can be resumed\n", argv[1]);
         return 1;
     }
-    made.state_crc32c = state.crc32c;
+    made.home.length = guest.layout.length;
+    made.state_crc32c = guest.state.crc32c;
     if (resume_plan_write(&made, plan, sizeof(plan), &inputs.plan_length) != RESUME_OK) {
         printf("the plan cannot be written\n");
         return 1;
     }
 
     expect("as it should be", &inputs, RESUME_OK);
-    if (load64(staging + RESUME_STAGING_IMAGE) != RESUME_HANDOFF_MAGIC ||
-        load64(staging + RESUME_STAGING_IMAGE + RESUME_HOME_CODE) != RESUME_TRAMPOLINE_MAGIC) {
-        printf("the image holds no handoff, or no trampoline\n");
+    if (load64(staging + RESUME_HOME_CONTROL) != RESUME_CONTROL_MAGIC ||
+        load64(staging + RESUME_HOME_CODE) != RESUME_TRAMPOLINE_MAGIC ||
+        load64(staging + RESUME_HOME_BLOCKS) != RESUME_HANDOFF_MAGIC) {
+        printf("the image holds no control, no trampoline or no handoff\n");
         bad = 1;
     }
     wrong = inputs;
@@ -108,7 +116,10 @@ int main(int argc, char **argv)
     expect("staging in the home", &wrong, RESUME_ECONFLICT);
     wrong = inputs;
     wrong.cr4 |= 1u << 12;
-    expect("firmware with 5-level paging", &wrong, RESUME_EUNSUPPORTED);
+    expect("firmware with 5-level paging", &wrong, RESUME_OK);
+    wrong = inputs;
+    wrong.staging_pa = UINT64_C(0x100000000);
+    expect("staging above 4 GiB", &wrong, RESUME_EINVAL);
     wrong = inputs;
     wrong.state_length--;
     expect("state cut short", &wrong, RESUME_ETRUNC);

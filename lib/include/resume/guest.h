@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * The guest that is to be resumed: its state blob and its plan, checked against each other and
+ * against the machine, and made into the image of the home. This is the whole sequence that a
+ * firmware has to go through before the point of no return, but for finding the inputs, memory and
+ * the way into the home (resume/image.h, resume_transit_build).
+ */
+#ifndef RESUME_GUEST_H
+#define RESUME_GUEST_H
+
+#include <resume/image.h>
+#include <resume/plan.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An opened guest. Owned by the caller, read-only for it; refers to the inputs. */
+struct resume_guest {
+    struct resume_state state;
+    struct resume_plan plan;
+    struct resume_image_layout layout;
+    struct resume_staging staging; /* how long the staging area is, and what lies where */
+    uint32_t active_count;         /* vCPUs that are resumed; the others are dormant */
+    uint32_t last_out;             /* one of them */
+    uint32_t levels;               /* of the guest's page tables: 4 or 5 */
+    uint32_t reserved;
+};
+
+/*
+ * resume_guest_open - parse a state blob, and check that every vCPU of it can be resumed.
+ * @state: @length bytes, any alignment; borrowed as long as @out is used.
+ * @scratch: some 5 KiB that the vCPUs are decoded into, one after the other; its contents are
+ * CPU state, to be wiped by the caller in the end.
+ * Errors: those of resume_state_open, resume_state_vcpu, resume_vcpu_validate and
+ * resume_vcpu_check_scope; ECONSISTENT (vCPUs with different CR4.LA57), EMISSING (all are dormant),
+ * EUNSUPPORTED (more vCPUs than a home holds).
+ */
+int resume_guest_open(const void *state, size_t length, struct resume_vcpu *scratch,
+                      struct resume_guest *out, struct resume_diag *diag);
+
+/*
+ * resume_guest_plan - parse the plan, and check that it was made for this state.
+ * @guest: opened; its `plan` is set on success.
+ * Errors: those of resume_plan_read; ECONSISTENT (another state's plan, or a home of another
+ * length: take plan and state from the same snapshot).
+ */
+int resume_guest_plan(struct resume_guest *guest, const void *plan, size_t length,
+                      struct resume_diag *diag);
+
+/* resume_guest_check_cpu - resume_cpu_check for every vCPU that is resumed. */
+int resume_guest_check_cpu(const struct resume_guest *guest, const struct resume_cpu *cpu,
+                           struct resume_vcpu *scratch, struct resume_diag *diag);
+
+/*
+ * resume_guest_apic_id - the APIC ID of a vCPU.
+ * @index: below guest->state.vcpu_count.
+ * Returns 1 and the ID, or 0 for one that is dormant: no processor is started for it.
+ */
+int resume_guest_apic_id(const struct resume_guest *guest, uint32_t index,
+                         struct resume_vcpu *scratch, uint32_t *ret_apic_id);
+
+/*
+ * resume_guest_build - build the image of the home.
+ * @guest: with its plan, checked against @cpu.  @image: layout.length bytes, 4 KiB aligned.
+ * @debug_port: I/O port of a debug console, 0 = none.
+ * Errors: those of resume_image_begin, resume_image_vcpu and resume_image_finish.
+ */
+int resume_guest_build(const struct resume_guest *guest, const struct resume_cpu *cpu,
+                       const uint8_t *trampoline, size_t trampoline_length, uint16_t debug_port,
+                       struct resume_vcpu *scratch, uint8_t *image, struct resume_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
