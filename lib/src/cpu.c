@@ -34,7 +34,8 @@ static const struct feature cr4_features[] = {
     {7, EBX, 7, 20},  /* SMEP */
     {7, EBX, 20, 21}, /* SMAP */
     {7, ECX, 3, 22},  /* PKE */
-    {7, ECX, 7, 23},  /* CET */
+    {7, ECX, 7, 23},  /* CET: shadow stacks, */
+    {7, EDX, 20, 23}, /* or indirect branch tracking */
     {7, ECX, 31, 24}, /* PKS */
     {7, EDX, 5, 25},  /* UINTR */
 };
@@ -48,6 +49,8 @@ static const struct feature efer_features[] = {
     {0x80000001, ECX, 2, 12},  /* SVME */
     {0x80000001, EDX, 25, 14}, /* FFXSR */
 };
+
+#define CPUID_XSAVES (UINT32_C(1) << 3) /* leaf 0DH, subleaf 1, EAX */
 
 struct leaves {
     const struct resume_cpuid *cpuid;
@@ -101,6 +104,10 @@ static void identify_xsave(const struct leaves *leaves, struct resume_cpu *cpu)
         cpu->comp[cpu->comp_count].size = out[EAX];
         cpu->comp_count++;
     }
+    query(leaves, 0xd, 1, out);
+    if ((out[EAX] & CPUID_XSAVES) != 0) {
+        cpu->xss_allowed = (uint64_t)out[EDX] << 32 | out[ECX];
+    }
 }
 
 int resume_cpu_identify(const struct resume_cpuid *cpuid, struct resume_cpu *out,
@@ -151,29 +158,28 @@ static int check_bits(const char *field, uint64_t value, uint64_t allowed, uint3
     return resume_fail(diag, RESUME_ECPU, "CPUID", field, 0, value & ~allowed, allowed, index);
 }
 
-/* Every component that the state carries must lie where this CPU's XRSTOR looks for it. */
+/* Every component that the guest has enabled must be there, and be as long as it knows it. */
 static int check_xsave_layout(const struct resume_cpu *cpu, const struct resume_vcpu *vcpu,
                               uint32_t index, struct resume_diag *diag)
 {
-    for (uint32_t i = 0; i < vcpu->xsave.comp_count; i++) {
+    uint64_t xcr0 = (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0 ? vcpu->ctrl.xcr0 : 0;
+
+    for (uint32_t i = 0; i < vcpu->xsave.comp_count && i < RESUME_XCOMP_MAX; i++) {
         const struct resume_xcomp *want = &vcpu->xsave.comp[i];
         const struct resume_xcomp *have = NULL;
 
-        for (uint32_t j = 0; j < cpu->comp_count; j++) {
+        /* x87 and SSE have one place everywhere. */
+        if (want->id < 2 || want->id > 62 || (xcr0 >> want->id & 1) == 0) {
+            continue;
+        }
+        for (uint32_t j = 0; j < cpu->comp_count && j < RESUME_XCOMP_MAX; j++) {
             if (cpu->comp[j].id == want->id) {
                 have = &cpu->comp[j];
             }
         }
-        if (want->id < 2) {
-            continue; /* x87 and SSE have one place everywhere */
-        }
         if (have == NULL) {
             return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component", want->id,
                                want->id, 0, index);
-        }
-        if (have->offset != want->offset) {
-            return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component offset", want->id,
-                               want->offset, have->offset, index);
         }
         if (have->size != want->size) {
             return resume_fail(diag, RESUME_ECPU, "CPUID 0DH", "XSAVE component size", want->id,
@@ -193,6 +199,9 @@ int resume_cpu_check(const struct resume_cpu *cpu, const struct resume_vcpu *vcp
     if (cpu == NULL || vcpu == NULL) {
         return RESUME_EINVAL;
     }
+    if (resume_vcpu_dormant(vcpu)) {
+        return RESUME_OK;
+    }
     xcr0_allowed = cpu->xsave ? cpu->xcr0_allowed : xcr0_default;
     err = check_bits("cr4", vcpu->ctrl.cr4, cpu->cr4_allowed, index, diag);
     if (err == RESUME_OK) {
@@ -200,6 +209,9 @@ int resume_cpu_check(const struct resume_cpu *cpu, const struct resume_vcpu *vcp
     }
     if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0) {
         err = check_bits("xcr0", vcpu->ctrl.xcr0, xcr0_allowed, index, diag);
+    }
+    if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_XSS) != 0) {
+        err = check_bits("xss", vcpu->ctrl.xss, cpu->xss_allowed, index, diag);
     }
     if (err == RESUME_OK) {
         err = check_bits("cr3", vcpu->ctrl.cr3, (UINT64_C(1) << cpu->pa_bits) - 1, index, diag);

@@ -83,18 +83,27 @@ static const struct resume_field fields[] = {
     RUN(nmi_pending, 5),
     RUN(exception_vector, 6),
     RUN(interrupt_vector, 7),
+    RUN(apic_id, 8),
+    RUN(shadow_length, 9),
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 
-#define RECORD(record, part, mask)                                                                 \
+/* Bits that minor version 0 of RUN had. */
+#define RUN_FIRST_VALID UINT64_C(0xff)
+
+#define RECORD_GROWN(record, part, mask, first_size, first_mask)                                   \
     {                                                                                              \
-        RESUME_FORMAT_TAG_##record, RESUME_FORMAT_##record##_SIZE,                                 \
-            offsetof(struct resume_vcpu, part), (mask)                                             \
+        RESUME_FORMAT_TAG_##record, RESUME_FORMAT_##record##_SIZE, (first_size),                   \
+            offsetof(struct resume_vcpu, part), (mask), (first_mask)                               \
     }
+#define RECORD(record, part, mask)                                                                 \
+    RECORD_GROWN(record, part, mask, RESUME_FORMAT_##record##_SIZE, mask)
 const struct resume_field_record resume_field_records[RESUME_FIELD_RECORD_COUNT] = {
-    RECORD(GPR, regs, RESUME_REGS_ALL),  RECORD(SEG, segs, RESUME_SEGS_ALL),
-    RECORD(CTRL, ctrl, RESUME_CTRL_ALL), RECORD(DEBUG, debug, RESUME_DEBUG_ALL),
-    RECORD(RUN, run, RESUME_RUN_ALL),
+    RECORD(GPR, regs, RESUME_REGS_ALL),
+    RECORD(SEG, segs, RESUME_SEGS_ALL),
+    RECORD(CTRL, ctrl, RESUME_CTRL_ALL),
+    RECORD(DEBUG, debug, RESUME_DEBUG_ALL),
+    RECORD_GROWN(RUN, run, RESUME_RUN_ALL, RESUME_FORMAT_RUN_SIZE_0, RUN_FIRST_VALID),
 };
 
 #define RULE(record, required)                                                                     \
@@ -233,6 +242,8 @@ int resume_run_check(const struct resume_vcpu *vcpu, uint32_t index, size_t offs
         {offsetof(struct resume_vcpu, run.nmi_pending), 1, false},
         {offsetof(struct resume_vcpu, run.exception_vector), 31, true},
         {offsetof(struct resume_vcpu, run.interrupt_vector), 255, true},
+        {offsetof(struct resume_vcpu, run.apic_id), UINT32_MAX, false},
+        {offsetof(struct resume_vcpu, run.shadow_length), 15, false},
     };
 
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {

@@ -77,17 +77,20 @@ static int read_fields(const struct reader *reader, const struct resume_field_re
     size_t count;
     const struct resume_field *table = resume_field_table(&count);
     size_t covered = sizeof(uint64_t);
+    /* What a later version has appended is not there, and not valid, in a file of the first. */
+    bool first = reader->container.minor == 0;
+    size_t size = first ? layout->first_size : layout->size;
     uint64_t valid;
-    int err = check_length(reader, layout->size);
+    int err = check_length(reader, size);
 
     if (err == RESUME_OK) {
-        err = read_valid(reader, layout->valid, &valid);
+        err = read_valid(reader, first ? layout->first_valid : layout->valid, &valid);
     }
     for (size_t i = 0; err == RESUME_OK && i < count; i++) {
         size_t at = table[i].offset - layout->offset;
         uint64_t value;
 
-        if (table[i].tag != layout->tag) {
+        if (table[i].tag != layout->tag || at >= size) {
             continue;
         }
         err = check_zero(reader, covered, at);
@@ -103,7 +106,7 @@ static int read_fields(const struct reader *reader, const struct resume_field_re
         }
     }
     if (err == RESUME_OK) {
-        err = check_zero(reader, covered, layout->size);
+        err = check_zero(reader, covered, size);
     }
     return err;
 }

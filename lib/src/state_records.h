@@ -18,9 +18,11 @@ extern const struct resume_container_kind resume_state_kind;
  */
 struct resume_field_record {
     uint16_t tag;
-    uint16_t size;   /* of the payload */
-    uint32_t offset; /* of the validity word in struct resume_vcpu */
-    uint64_t valid;  /* the validity bits that exist */
+    uint16_t size;        /* of the payload */
+    uint16_t first_size;  /* of the payload in minor version 0 */
+    uint32_t offset;      /* of the validity word in struct resume_vcpu */
+    uint64_t valid;       /* the validity bits that exist */
+    uint64_t first_valid; /* those that existed in minor version 0 */
 };
 extern const struct resume_field_record resume_field_records[];
 #define RESUME_FIELD_RECORD_COUNT 5

@@ -176,6 +176,25 @@ static int check_xcr0(const struct check *check)
     return RESUME_OK;
 }
 
+/* STI sets IF, and HLT ends an interrupt shadow. */
+static int check_run(const struct check *check)
+{
+    const struct resume_run *run = &check->vcpu->run;
+    bool shadow = (run->valid & RESUME_RUN_SHADOW) != 0 && run->interrupt_shadow != 0;
+    bool halted = (run->valid & RESUME_RUN_MP_STATE) != 0 && run->mp_state == RESUME_MP_HALTED;
+
+    if (shadow && run->interrupt_shadow == 1 &&
+        (check->vcpu->regs.rflags & RESUME_RFLAGS_IF) == 0) {
+        return resume_check_fail(check, RESUME_ECONSISTENT, AT(run.interrupt_shadow),
+                                 run->interrupt_shadow, 0);
+    }
+    if (shadow && halted) {
+        return resume_check_fail(check, RESUME_ECONSISTENT, AT(run.mp_state), run->mp_state,
+                                 RESUME_MP_RUNNING);
+    }
+    return RESUME_OK;
+}
+
 int resume_vcpu_dormant(const struct resume_vcpu *vcpu)
 {
     const struct resume_run *run = &vcpu->run;
@@ -208,6 +227,9 @@ int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct 
          (vcpu->xsave.length < RESUME_XSAVE_MIN || vcpu->xsave.area == NULL))) {
         return resume_fail(diag, RESUME_EINVAL, "arguments", "vcpu", 0, 0, 0, index);
     }
+    if (resume_vcpu_dormant(vcpu)) {
+        return resume_run_check(vcpu, index, AT(run), diag);
+    }
     if ((vcpu->ctrl.cr4 & RESUME_CR4_LA57) != 0) {
         check.levels = 5;
     }
@@ -232,6 +254,9 @@ int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct 
     }
     if (err == RESUME_OK) {
         err = resume_run_check(vcpu, index, AT(run), diag);
+    }
+    if (err == RESUME_OK) {
+        err = check_run(&check);
     }
     return err;
 }

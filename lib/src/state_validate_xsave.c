@@ -17,7 +17,7 @@ static const struct {
     uint32_t index;
     uint8_t rule;
     uint8_t required;
-    char name[18];
+    char name[20];
 } msrs[] = {
     {RESUME_MSR_SYSENTER_CS, ANY, 1, "SYSENTER_CS"},
     {RESUME_MSR_SYSENTER_ESP, CANONICAL, 1, "SYSENTER_ESP"},
@@ -29,6 +29,13 @@ static const struct {
     {RESUME_MSR_FMASK, LOW_HALF, 1, "FMASK"},
     {RESUME_MSR_KERNEL_GS_BASE, CANONICAL, 1, "KERNEL_GS_BASE"},
     {RESUME_MSR_TSC_AUX, LOW_HALF, 0, "TSC_AUX"},
+    {RESUME_MSR_U_CET, CANONICAL, 0, "U_CET"},
+    {RESUME_MSR_S_CET, CANONICAL, 0, "S_CET"},
+    {0x6a4, CANONICAL, 0, "PL0_SSP"},
+    {0x6a5, CANONICAL, 0, "PL1_SSP"},
+    {0x6a6, CANONICAL, 0, "PL2_SSP"},
+    {0x6a7, CANONICAL, 0, "PL3_SSP"},
+    {0x6a8, CANONICAL, 0, "INTERRUPT_SSP_TABLE"},
 };
 
 const uint64_t *resume_vcpu_msr(const struct resume_vcpu *vcpu, uint32_t index)
@@ -108,6 +115,9 @@ int resume_check_msrs(const struct check *check)
     }
     if (err == RESUME_OK) {
         err = check_alias(check, RESUME_MSR_GS_BASE, "GS_BASE", vcpu->segs.seg[RESUME_GS].base);
+    }
+    if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_XSS) != 0) {
+        err = check_alias(check, RESUME_MSR_XSS, "XSS", vcpu->ctrl.xss);
     }
     if (err == RESUME_OK && (vcpu->ctrl.valid & RESUME_CTRL_APIC_BASE) != 0) {
         err = check_alias(check, RESUME_MSR_APIC_BASE, "APIC_BASE", vcpu->ctrl.apic_base);

@@ -28,6 +28,7 @@ struct resume_cpu {
     uint32_t page_1g;      /* 1 = 1 GiB pages */
     uint32_t comp_count;
     struct resume_xcomp comp[RESUME_XCOMP_MAX]; /* standard-form offsets of components 2 and up */
+    uint64_t xss_allowed;                       /* bits that IA32_XSS takes; 0 without XSAVES */
 };
 
 /*
@@ -42,9 +43,11 @@ int resume_cpu_identify(const struct resume_cpuid *cpuid, struct resume_cpu *out
 /*
  * resume_cpu_check - can this CPU hold the state of @vcpu?
  * @vcpu: validated.  @index: the vCPU's number, for the diagnosis.
- * Errors: EINVAL; ECPU: a bit of CR4, EFER or XCR0, a component's place or size in the XSAVE area,
- * TSC_AUX, or an address beyond the physical-address width (diag: found = the bits or value that
- * do not fit, expected = what this CPU allows).
+ * Where the CPU's XSAVE area has another layout than the record's is no obstacle: the image is
+ * laid out anew (resume/xsave.h). A dormant vCPU fits everywhere.
+ * Errors: EINVAL; ECPU: a bit of CR4, EFER, XCR0 or XSS, an enabled component of the extended state
+ * that is absent or has another size, TSC_AUX, or an address beyond the physical-address width
+ * (diag: found = the bits or value that do not fit, expected = what this CPU allows).
  */
 int resume_cpu_check(const struct resume_cpu *cpu, const struct resume_vcpu *vcpu, uint32_t index,
                      struct resume_diag *diag);

@@ -144,8 +144,8 @@ struct resume_run {
     uint32_t exception_vector; /* pending exception, or RESUME_NO_EVENT */
     uint32_t interrupt_vector; /* interrupt being injected, or RESUME_NO_EVENT */
     uint32_t apic_id;          /* of the local APIC: what tells the processors apart */
-    uint32_t shadow_length; /* bytes of the instruction before RIP that made interrupt_shadow, or 0
-                                  when not known: running it again makes the shadow again */
+    uint32_t shadow_length;    /* 0..15: bytes of the instruction before RIP that made
+                                  interrupt_shadow; running it again makes the shadow again */
 };
 enum resume_mp_state {
     RESUME_MP_RUNNING = 0,
@@ -275,7 +275,7 @@ int resume_state_open(const void *data, size_t length, struct resume_state *out,
 
 /*
  * resume_state_vcpu - decode one vCPU of an opened blob.
- * @index: 0 .. vcpu_count - 1.  @out: about 3 KiB; its xsave.area points into the blob. What is
+ * @index: 0 .. vcpu_count - 1.  @out: about 5 KiB; its xsave.area points into the blob. What is
  * not valid in it is zero; its MSRs ascend by index.
  * Errors: EINVAL, ELENGTH, ERESERVED (also: a field that is not valid is not zero), EREGISTER (an
  * enumerated value is out of range), EDUPLICATE (an MSR twice), EORDER (MSRs do not ascend).
@@ -318,24 +318,36 @@ int resume_state_write(const struct resume_machine *machine, const struct resume
  * resume_vcpu_validate - is this a state that a CPU can be in, and that a long-mode resume can load?
  * Checks, independent of any machine: presence of every field required for a long-mode resume;
  * reserved bits of CR0, CR4, EFER, RFLAGS, DR6/DR7, XCR0, MXCSR; canonical addresses; consistency
- * of CR0.PG/PE, CR4.PAE, EFER.LME/LMA, CS; XSTATE_BV within XCR0 | XSS; PAT types.
- * Errors: EMISSING, ECANON, EREGISTER, ECONSISTENT.
+ * of CR0.PG/PE, CR4.PAE, EFER.LME/LMA, CS; XSTATE_BV within XCR0 | XSS; PAT types; an interrupt
+ * shadow only where there can be one. Of a dormant vCPU only the ranges of RUN are checked.
+ * Errors: EINVAL, EMISSING, ECANON, EREGISTER, ECONSISTENT.
  */
 int resume_vcpu_validate(const struct resume_vcpu *vcpu, uint32_t index, struct resume_diag *diag);
 
 /*
  * resume_vcpu_dormant - 1 when nothing but INIT and SIPI makes the vCPU go on, else 0.
- * That is one that waits for SIPI, or is halted outside long mode with interrupts disabled: a
- * processor that the guest has never started. Both throw its registers away, so that none of
- * them is restored: it stays with the devices.
+ * That is one that waits for SIPI (or is not initialised), or is halted outside long mode with
+ * interrupts disabled: a processor that the guest has never started. INIT and SIPI throw its
+ * registers away, so that none of them is restored: it stays with the devices.
  */
 int resume_vcpu_dormant(const struct resume_vcpu *vcpu);
 
 /*
  * resume_vcpu_check_scope - can this version of the trampoline restore it?
- * Refuses, naming the field: 5-level paging, SMM, interrupt shadow, pending or injected events,
- * blocked NMI, vCPUs not running or halted, XSS in use, CET, MSRs that the trampoline does not load.
- * Errors: EUNSUPPORTED.
+ * @vcpu: validated. Refuses, naming the field:
+ * - cr4, cr3, efer: VMX, SMX, SVM, key locker, PKS, user interrupts, LASS, LAM, FRED;
+ * - smm; interrupt_vector: the interrupt has to be put back into the local APIC before;
+ * - exception_vector: other than a fault that the instruction at RIP raises again;
+ * - interrupt_shadow, shadow_length: other than that of a one-byte STI or a two-byte MOV to SS;
+ *   with TF or RF set, or with a breakpoint on that instruction;
+ * - nmi_masked: with TF, RF, VIF or VIP in RFLAGS, which only IRET loads, unblocking NMIs;
+ * - a selector: beyond 0xfff; of CS or SS beyond its table; with less privilege than its RPL; or
+ *   two registers with one selector and different hidden parts;
+ * - S_CET, U_CET: shadow stacks for the supervisor, or in user mode;
+ * - an MSR that no way restores (resume/msr.h) and that is not marked optional;
+ * - xstate_bv: supervisor components.
+ * A dormant vCPU is always in scope. What the vCPUs must have in common: resume/vcpu_set.h.
+ * Errors: EINVAL, EUNSUPPORTED.
  */
 int resume_vcpu_check_scope(const struct resume_vcpu *vcpu, uint32_t index,
                             struct resume_diag *diag);
@@ -383,6 +395,9 @@ const uint64_t *resume_vcpu_msr(const struct resume_vcpu *vcpu, uint32_t index);
 #define RESUME_MSR_SYSENTER_ESP UINT32_C(0x175)
 #define RESUME_MSR_SYSENTER_EIP UINT32_C(0x176)
 #define RESUME_MSR_PAT UINT32_C(0x277)
+#define RESUME_MSR_U_CET UINT32_C(0x6a0)
+#define RESUME_MSR_S_CET UINT32_C(0x6a2)
+#define RESUME_MSR_XSS UINT32_C(0xda0)
 #define RESUME_MSR_EFER UINT32_C(0xc0000080)
 #define RESUME_MSR_STAR UINT32_C(0xc0000081)
 #define RESUME_MSR_LSTAR UINT32_C(0xc0000082)
