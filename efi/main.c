@@ -70,14 +70,11 @@ static EFI_STATUS check_machine(struct loader *loader)
                      (uint64_t)guest->state.vcpu_count, processors.count);
         return EFI_UNSUPPORTED;
     }
-    for (uint32_t i = 0; i < guest->state.vcpu_count; i++) {
-        uint32_t apic_id;
-
-        if (resume_guest_apic_id(guest, i, &scratch, &apic_id) &&
-            !processors_have(&processors, apic_id)) {
-            console_line("refused: processors: vCPU %u has APIC ID %x, no processor of this "
-                         "machine has: give it the topology (-smp) of the snapshot's",
-                         (uint64_t)i, (uint64_t)apic_id);
+    for (uint32_t i = 0; i < guest->set.known; i++) {
+        if (!processors_have(&processors, guest->set.apic_id[i])) {
+            console_line("refused: processors: no processor of this machine has APIC ID %x: give "
+                         "it the topology (-smp) of the snapshot's",
+                         (uint64_t)guest->set.apic_id[i]);
             return EFI_UNSUPPORTED;
         }
     }
@@ -159,7 +156,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     if (status == EFI_SUCCESS) {
         console_line("home: %u KiB at %x (physical %x), %u of %u processors",
                      loader.guest.plan.home.length / 1024, loader.guest.plan.home.va,
-                     loader.guest.plan.home.pa, (uint64_t)loader.guest.active_count,
+                     loader.guest.plan.home.pa, (uint64_t)loader.guest.set.active,
                      (uint64_t)loader.guest.state.vcpu_count);
         status = prepare_all(system, &loader.guest, &loader.cpu, &scratch, &loader.prepared);
     }

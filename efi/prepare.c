@@ -27,7 +27,7 @@ static int build_transit(const struct resume_guest *guest, const struct prepared
         .startup_pa = prepared->startup_pa,
         .apic_pa = (apic_base & APIC_BASE_X2APIC) != 0 ? 0 : apic_base & APIC_BASE_ADDRESS,
         .cr4 = cpu_read_cr4(),
-        .levels = guest->levels,
+        .levels = guest->set.levels,
     };
 
     return resume_transit_build(&input, (uint8_t *)prepared->staging_pa,
@@ -45,7 +45,7 @@ static EFI_STATUS allocate(EFI_SYSTEM_TABLE *system, const struct resume_guest *
                      guest->staging.length, (uint64_t)status);
         return status;
     }
-    if (guest->active_count > 1) {
+    if (guest->set.active > 1) {
         status = memory_allocate(system, BELOW_1_MIB, RESUME_PAGE_SIZE, &out->startup_pa);
         if (status != EFI_SUCCESS) {
             console_line("refused: memory: no page below 1 MiB, where the other processors have "

@@ -32,7 +32,7 @@ int firmware_prepare(const struct firmware_inputs *inputs, struct resume_vcpu *s
         .startup_pa = inputs->startup_pa,
         .apic_pa = inputs->apic_pa,
         .cr4 = inputs->cr4,
-        .levels = guest->levels,
+        .levels = guest->set.levels,
     };
     int err = resume_transit_build(&transit, inputs->staging, inputs->startup, diag);
 

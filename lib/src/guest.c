@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include <resume/guest.h>
 
-#include "arch.h"
 #include "internal.h"
 
-/* What resume_guest_open collects while it looks at the vCPUs. */
 static int take_vcpu(struct resume_guest *guest, uint32_t index, struct resume_vcpu *scratch,
-                     uint32_t *longest, struct resume_diag *diag)
+                     struct resume_diag *diag)
 {
-    uint32_t levels;
     int err = resume_state_vcpu(&guest->state, index, scratch, diag);
 
     if (err == RESUME_OK) {
@@ -17,31 +14,14 @@ static int take_vcpu(struct resume_guest *guest, uint32_t index, struct resume_v
     if (err == RESUME_OK) {
         err = resume_vcpu_check_scope(scratch, index, diag);
     }
-    if (err != RESUME_OK) {
-        return err;
-    }
-    if (scratch->xsave.length > *longest) {
-        *longest = scratch->xsave.length;
-    }
-    if (resume_vcpu_dormant(scratch)) {
-        return RESUME_OK;
-    }
-    levels = (scratch->ctrl.cr4 & RESUME_CR4_LA57) != 0 ? 5 : 4;
-    if (guest->active_count++ == 0) {
-        guest->last_out = index;
-        guest->levels = levels;
-    } else if (levels != guest->levels) {
-        return resume_fail(diag, RESUME_ECONSISTENT, "CTRL", "cr4", 0, levels, guest->levels,
-                           index);
-    }
-    return RESUME_OK;
+    return err == RESUME_OK ? resume_vcpu_set_add(&guest->set, scratch, diag) : err;
 }
 
 int resume_guest_open(const void *state, size_t length, struct resume_vcpu *scratch,
                       struct resume_guest *out, struct resume_diag *diag)
 {
+    struct resume_machine machine;
     struct resume_guest guest;
-    uint32_t longest = 0;
     int err;
 
     if (scratch == NULL || out == NULL) {
@@ -49,19 +29,22 @@ int resume_guest_open(const void *state, size_t length, struct resume_vcpu *scra
     }
     memset(&guest, 0, sizeof(guest));
     err = resume_state_open(state, length, &guest.state, diag);
+    if (err == RESUME_OK) {
+        err = resume_state_machine(&guest.state, &machine, diag);
+    }
     for (uint32_t i = 0; err == RESUME_OK && i < guest.state.vcpu_count; i++) {
-        err = take_vcpu(&guest, i, scratch, &longest, diag);
+        err = take_vcpu(&guest, i, scratch, diag);
+    }
+    if (err == RESUME_OK) {
+        err = resume_vcpu_set_finish(&guest.set, diag);
+    }
+    if (err == RESUME_OK) {
+        err = resume_image_layout_compute(guest.set.count, guest.set.xsave_length, &guest.layout);
     }
     if (err != RESUME_OK) {
         return err;
     }
-    if (guest.active_count == 0) {
-        return resume_fail(diag, RESUME_EMISSING, "state", "active vCPUs", 0, 0, 1, RESUME_NO_VCPU);
-    }
-    if (resume_image_layout_compute(guest.state.vcpu_count, longest, &guest.layout) != RESUME_OK) {
-        return resume_fail(diag, RESUME_EUNSUPPORTED, "state", "vcpu_count", 0,
-                           guest.state.vcpu_count, RESUME_HOME_VCPUS, RESUME_NO_VCPU);
-    }
+    guest.accel = machine.accel;
     resume_staging_compute(&guest.layout, &guest.staging);
     *out = guest;
     return RESUME_OK;
@@ -116,16 +99,6 @@ int resume_guest_check_cpu(const struct resume_guest *guest, const struct resume
     return err;
 }
 
-int resume_guest_apic_id(const struct resume_guest *guest, uint32_t index,
-                         struct resume_vcpu *scratch, uint32_t *ret_apic_id)
-{
-    if (!active_vcpu(guest, index, scratch)) {
-        return 0;
-    }
-    *ret_apic_id = scratch->run.apic_id;
-    return 1;
-}
-
 int resume_guest_build(const struct resume_guest *guest, const struct resume_cpu *cpu,
                        const uint8_t *trampoline, size_t trampoline_length, uint16_t debug_port,
                        struct resume_vcpu *scratch, uint8_t *image, struct resume_diag *diag)
@@ -142,9 +115,10 @@ int resume_guest_build(const struct resume_guest *guest, const struct resume_cpu
     input.cpu = cpu;
     input.trampoline = trampoline;
     input.trampoline_length = trampoline_length;
-    input.levels = guest->levels;
-    input.active_count = guest->active_count;
-    input.last_out = guest->last_out;
+    input.levels = guest->set.levels;
+    input.active_count = guest->set.active;
+    input.last_out = guest->set.first;
+    input.accel = guest->accel;
     input.debug_port = debug_port;
     err = resume_image_begin(&input, image, diag);
     for (uint32_t i = 0; err == RESUME_OK && i < guest->state.vcpu_count; i++) {

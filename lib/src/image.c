@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include <resume/image.h>
 
+#include <resume/msr.h>
 #include <resume/xsave.h>
 
 #include "arch.h"
 #include "descriptor.h"
 #include "internal.h"
-#include "msr.h"
 #include "window.h"
 
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
@@ -214,29 +214,25 @@ static void fill_interim(const struct resume_image_input *input, uint64_t tables
     }
 }
 
-/* An MSR that this CPU lacks can only be one that the state may do without (resume_cpu_check). */
-static int msr_is_listed(const struct resume_cpu *cpu, uint32_t index)
-{
-    return resume_msr_way(index) == RESUME_MSR_BY_LIST &&
-           (index != RESUME_MSR_TSC_AUX || cpu->rdtscp);
-}
-
 static int fill_msrs(const struct resume_image_input *input, const struct resume_vcpu *vcpu,
                      uint32_t index, struct resume_handoff *handoff, uint8_t *block,
                      struct resume_diag *diag)
 {
     struct resume_msr *list = (struct resume_msr *)(void *)(block + RESUME_BLOCK_MSRS);
+    uint32_t count;
+    uint32_t kept = 0;
 
-    for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        if (!msr_is_listed(input->cpu, vcpu->msr[i].index)) {
-            continue;
-        }
-        if (handoff->msr_count == RESUME_HANDOFF_MSRS) {
-            return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0,
-                               vcpu->msr_count, RESUME_HANDOFF_MSRS, index);
-        }
-        list[handoff->msr_count++] = vcpu->msr[i];
+    if (resume_msr_list(vcpu, input->accel, list, RESUME_HANDOFF_MSRS, &count) != RESUME_OK) {
+        return resume_fail(diag, RESUME_EUNSUPPORTED, "handoff", "msr_count", 0, vcpu->msr_count,
+                           RESUME_HANDOFF_MSRS, index);
     }
+    for (uint32_t i = 0; i < count; i++) {
+        /* What this CPU lacks can only be something that the state may do without. */
+        if (list[i].index != RESUME_MSR_TSC_AUX || input->cpu->rdtscp) {
+            list[kept++] = list[i];
+        }
+    }
+    handoff->msr_count = kept;
     return RESUME_OK;
 }
 

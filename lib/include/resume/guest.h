@@ -10,20 +10,20 @@
 
 #include <resume/image.h>
 #include <resume/plan.h>
+#include <resume/vcpu_set.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* An opened guest. Owned by the caller, read-only for it; refers to the inputs. */
+/* An opened guest, some 2 KiB. Owned by the caller, read-only for it; refers to the inputs. */
 struct resume_guest {
     struct resume_state state;
     struct resume_plan plan;
+    struct resume_vcpu_set set; /* how many vCPUs are resumed, and their APIC IDs */
     struct resume_image_layout layout;
     struct resume_staging staging; /* how long the staging area is, and what lies where */
-    uint32_t active_count;         /* vCPUs that are resumed; the others are dormant */
-    uint32_t last_out;             /* one of them */
-    uint32_t levels;               /* of the guest's page tables: 4 or 5 */
+    uint32_t accel;                /* enum resume_accel of the machine that the state is from */
     uint32_t reserved;
 };
 
@@ -32,9 +32,8 @@ struct resume_guest {
  * @state: @length bytes, any alignment; borrowed as long as @out is used.
  * @scratch: some 5 KiB that the vCPUs are decoded into, one after the other; its contents are
  * CPU state, to be wiped by the caller in the end.
- * Errors: those of resume_state_open, resume_state_vcpu, resume_vcpu_validate and
- * resume_vcpu_check_scope; ECONSISTENT (vCPUs with different CR4.LA57), EMISSING (all are dormant),
- * EUNSUPPORTED (more vCPUs than a home holds).
+ * Errors: EINVAL, those of resume_state_open, resume_state_vcpu, resume_state_machine,
+ * resume_vcpu_validate, resume_vcpu_check_scope, resume_vcpu_set_add and resume_vcpu_set_finish.
  */
 int resume_guest_open(const void *state, size_t length, struct resume_vcpu *scratch,
                       struct resume_guest *out, struct resume_diag *diag);
@@ -51,14 +50,6 @@ int resume_guest_plan(struct resume_guest *guest, const void *plan, size_t lengt
 /* resume_guest_check_cpu - resume_cpu_check for every vCPU that is resumed. */
 int resume_guest_check_cpu(const struct resume_guest *guest, const struct resume_cpu *cpu,
                            struct resume_vcpu *scratch, struct resume_diag *diag);
-
-/*
- * resume_guest_apic_id - the APIC ID of a vCPU.
- * @index: below guest->state.vcpu_count.
- * Returns 1 and the ID, or 0 for one that is dormant: no processor is started for it.
- */
-int resume_guest_apic_id(const struct resume_guest *guest, uint32_t index,
-                         struct resume_vcpu *scratch, uint32_t *ret_apic_id);
 
 /*
  * resume_guest_build - build the image of the home.

@@ -47,6 +47,7 @@ struct resume_image_input {
     uint32_t levels;       /* of the guest's page tables: 4 or 5, the same on all vCPUs */
     uint32_t active_count; /* vCPUs that are not dormant, at least 1 */
     uint32_t last_out;     /* index of one of those: leaves last, and refills the home */
+    uint32_t accel;        /* enum resume_accel of the machine that the state is from */
     uint16_t debug_port;   /* I/O port of a debug console, 0 = none */
     uint16_t reserved;
 };
