@@ -154,7 +154,7 @@ int resume_xsave_transcode(const struct resume_xsave *from, const struct resume_
                            uint32_t *ret_length, struct resume_diag *diag)
 {
     uint64_t in_use;
-    uint32_t length;
+    uint32_t length = 0;
     int err;
 
     if (from == NULL || from->area == NULL || from->length < RESUME_XSAVE_MIN ||
