@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <resume/handoff.h>
+
 #include "capture.h"
 #include "deadline.h"
 #include "facts.h"
@@ -67,10 +69,11 @@ static int check_vm(struct job *job, struct report_failure *failure)
     int result = facts_cpu_count(job->qmp, &cpu_count, failure);
     if (result < 0)
         return result;
-    if (cpu_count != 1)
-        return report_fail(
-            failure, EXIT_CODE_REFUSED, WHAT, job->options->qmp_path, "start the VM with -smp 1",
-            "the VM has %" PRIu32 " vCPUs; this version resumes VMs with one", cpu_count);
+    if (cpu_count > RESUME_HOME_VCPUS)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, job->options->qmp_path,
+                           "start the VM with fewer vCPUs",
+                           "the VM has %" PRIu32 " vCPUs; this version resumes up to %u", cpu_count,
+                           RESUME_HOME_VCPUS);
     result = qmp_run_state(job->qmp, state, sizeof(state), failure);
     if (result < 0)
         return result;
@@ -160,7 +163,9 @@ static int attempt(struct job *job, bool *ret_transient, struct report_failure *
     result = snapshot_state_make(&job->state, job->stream_fd, job->stream_path, job->manifest,
                                  ret_transient, failure);
     if (result == 0)
-        progress_step_end(progress, "home at 0x%" PRIx64, job->state.home.va);
+        progress_step_end(progress, "%" PRIu32 " vCPU%s, %" PRIu32 " dormant; home at 0x%" PRIx64,
+                          job->state.vcpu_count, job->state.vcpu_count == 1 ? "" : "s",
+                          job->state.vcpu_count - job->state.active_count, job->state.home.va);
     return result;
 }
 

@@ -8,17 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <resume/segments.h>
-
 #include "qemu_cpu.h"
+#include "qemu_events.h"
 #include "ram.h"
+#include "shadow.h"
+#include "snapshot_home.h"
 #include "splice.h"
 
 #define DECODE "decode the CPU state"
-#define FIND_HOME "find the home"
-/* Physical-address bits above the CPU's width are reserved in page tables; the width is not in the
- * stream. The architecture's limit errs on the side of accepting, and the firmware checks again. */
-#define PA_BITS 52
+#define ADVICE_LATER "let the VM run a moment and take it again"
 
 /* All that is open during the work. */
 struct work {
@@ -27,9 +25,10 @@ struct work {
     struct ram ram;
     struct vmdesc desc;
     uint8_t *tail;
-    struct resume_vcpu *vcpu;
+    uint32_t vcpu_count;
+    struct resume_vcpu *vcpus;
+    uint8_t *areas; /* QEMU_CPU_XSAVE_SIZE bytes for each */
     struct resume_machine *machine;
-    uint8_t area[QEMU_CPU_XSAVE_SIZE];
 };
 
 /* Reads the device area, from @offset to the end of the file. */
@@ -62,31 +61,62 @@ static bool is_transient(const struct resume_run *run)
            run->interrupt_vector != RESUME_NO_EVENT;
 }
 
-static int decode_vcpu(struct work *work, bool *ret_transient, struct report_failure *failure)
+/* Is it an event that keeps the vCPU from being decoded? Then another moment will do. */
+static bool is_momentary(const struct vmdesc *desc, uint32_t index)
 {
+    struct qemu_sections sections;
+    struct resume_vcpu scratch = {0};
+    if (qemu_sections_open(desc, index, &sections, NULL) != 0)
+        return false;
+    qemu_events_read(&sections, &scratch);
+    return sections.ret == RESUME_EUNSUPPORTED;
+}
+
+static int decode_vcpu(struct work *work, uint32_t index, bool *ret_transient,
+                       struct report_failure *failure)
+{
+    struct resume_vcpu *vcpu = &work->vcpus[index];
+    struct resume_paging paging;
     struct stream_error error = {0};
     struct resume_diag diag = {0};
-    uint32_t count = qemu_cpu_count(&work->desc);
-    if (count != 1)
-        return report_fail(failure, EXIT_CODE_REFUSED, DECODE, work->path, NULL,
-                           "the stream holds %" PRIu32 " vCPUs; this version resumes one", count);
-    work->vcpu = calloc(1, sizeof(*work->vcpu));
-    if (work->vcpu == NULL)
-        return report_fail_memory(failure, DECODE);
-    if (qemu_cpu_decode(&work->desc, 0, work->vcpu, work->area, &error) != 0)
+    if (qemu_cpu_decode(&work->desc, index, vcpu, work->areas + (size_t)index * QEMU_CPU_XSAVE_SIZE,
+                        &error) != 0) {
+        *ret_transient = is_momentary(&work->desc, index);
         return splice_report(failure, &error, DECODE, work->path);
-    int result = resume_vcpu_validate(work->vcpu, 0, &diag);
+    }
+    if (!resume_vcpu_dormant(vcpu)) {
+        vcpu_paging(&work->ram, vcpu, &paging);
+        shadow_complete(vcpu, &paging);
+    }
+    int result = resume_vcpu_validate(vcpu, index, &diag);
     if (result != 0)
         return report_fail_diag(failure, result, &diag, DECODE, work->path,
                                 "snapshot a guest that runs in 64-bit mode");
-    result = resume_vcpu_check_scope(work->vcpu, 0, &diag);
+    result = resume_vcpu_check_scope(vcpu, index, &diag);
     if (result != 0) {
-        *ret_transient = is_transient(&work->vcpu->run);
+        *ret_transient = is_transient(&vcpu->run);
         return report_fail_diag(failure, result, &diag, DECODE, work->path,
-                                *ret_transient ? "let the VM run a moment and take it again"
-                                               : NULL);
+                                *ret_transient ? ADVICE_LATER : NULL);
     }
     return 0;
+}
+
+static int decode_vcpus(struct work *work, bool *ret_transient, struct report_failure *failure)
+{
+    uint32_t count = qemu_cpu_count(&work->desc);
+    if (count == 0 || count > RESUME_HOME_VCPUS)
+        return report_fail(failure, EXIT_CODE_REFUSED, DECODE, work->path, NULL,
+                           "the stream holds %" PRIu32 " vCPUs, expected 1 to %u", count,
+                           RESUME_HOME_VCPUS);
+    work->vcpu_count = count;
+    work->vcpus = calloc(count, sizeof(*work->vcpus));
+    work->areas = calloc(count, QEMU_CPU_XSAVE_SIZE);
+    if (work->vcpus == NULL || work->areas == NULL)
+        return report_fail_memory(failure, DECODE);
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < count; i++)
+        result = decode_vcpu(work, i, ret_transient, failure);
+    return result;
 }
 
 /* The guest's RAM as the blob has it: whole pages, neighbours joined. */
@@ -138,13 +168,13 @@ static int write_blob(struct work *work, struct snapshot_state *out, struct repo
     if (result < 0)
         return result;
     size_t size = 0;
-    int error = resume_state_size(work->machine, work->vcpu, 1, &size);
+    int error = resume_state_size(work->machine, work->vcpus, work->vcpu_count, &size);
     if (error == 0) {
         out->blob = malloc(size);
         if (out->blob == NULL)
             return report_fail_memory(failure, DECODE);
-        error =
-            resume_state_write(work->machine, work->vcpu, 1, out->blob, size, &out->blob_length);
+        error = resume_state_write(work->machine, work->vcpus, work->vcpu_count, out->blob, size,
+                                   &out->blob_length);
     }
     if (error != 0)
         return report_fail_diag(failure, error, NULL, "write the state blob", MANIFEST_STATE, NULL);
@@ -163,55 +193,29 @@ static int add_ranges(struct work *work, struct report_failure *failure)
             continue;
         const struct ram_range added = {range->base_pa, range->length, block, range->offset};
         if (ram_add_range(&work->ram, &added, &error) != 0)
-            return splice_report(failure, &error, FIND_HOME, work->path);
+            return splice_report(failure, &error, DECODE, work->path);
     }
     return 0;
 }
 
-static int find_home(struct work *work, struct resume_home *out, struct report_failure *failure)
+/* Opens the blob as the firmware will, which says how long the home must be, and finds one. */
+static int plan_home(struct work *work, struct snapshot_state *out, bool *ret_transient,
+                     struct report_failure *failure)
 {
-    const struct resume_ctrl *ctrl = &work->vcpu->ctrl;
-    const struct resume_paging paging = {
-        .phys = ram_phys(&work->ram),
-        .root_pa = ctrl->cr3,
-        .levels = (ctrl->cr4 & (UINT64_C(1) << 12)) != 0 ? 5 : 4,
-        .nxe = (ctrl->efer & (UINT64_C(1) << 11)) != 0,
-        .pa_bits = PA_BITS,
-    };
-    struct resume_home_search search = {0};
+    struct resume_guest guest;
+    struct resume_vcpu scratch;
     struct resume_diag diag = {0};
-    int error = resume_segments_check(work->vcpu, 0, &paging, &diag);
-    if (error == RESUME_ECONSISTENT || error == RESUME_EUNSUPPORTED)
-        return report_fail_diag(failure, error, &diag, "check the segment registers", work->path,
-                                "take the snapshot at another moment: the guest has changed a "
-                                "descriptor since it loaded it, and no instruction can load what "
-                                "the register holds");
-    if (error == 0)
-        error = resume_home_find(&paging, RESUME_HOME_LENGTH, out, &search, &diag);
-    if (error == RESUME_ENOHOME)
-        return report_fail(failure, EXIT_CODE_REFUSED, FIND_HOME, "guest memory",
-                           "the guest's kernel needs executable padding: stock Linux has it",
-                           "no place for the trampoline: %u bytes of padding wanted; of %" PRIu64
-                           " executable pages the longest run of INT3 has %" PRIu64
-                           " bytes, of zeroes %" PRIu64,
-                           RESUME_HOME_LENGTH, search.pages_executable, search.longest_padding,
-                           search.longest_zero);
-    if (error != 0 && work->ram.io_error != 0)
-        return report_fail_errno(failure, work->ram.io_error, FIND_HOME, work->path);
+    int error = resume_guest_open(out->blob, out->blob_length, &scratch, &guest, &diag);
     if (error != 0)
-        return report_fail_diag(failure, error, &diag, FIND_HOME, "guest memory", NULL);
-    return 0;
-}
-
-static int write_plan(struct snapshot_state *out, struct report_failure *failure)
-{
-    struct resume_state state;
-    struct resume_diag diag = {0};
-    int error = resume_state_open(out->blob, out->blob_length, &state, &diag);
-    if (error != 0)
-        return report_fail_diag(failure, error, &diag, "read the state blob back", MANIFEST_STATE,
+        return report_fail_diag(failure, error, &diag, "look at all vCPUs together", work->path,
                                 NULL);
-    const struct resume_plan plan = {.state_crc32c = state.crc32c, .home = out->home};
+    out->vcpu_count = guest.state.vcpu_count;
+    out->active_count = guest.set.active;
+    int result = snapshot_home_find(&out->home, &guest, work->vcpus, &work->ram, work->path,
+                                    ret_transient, failure);
+    if (result < 0)
+        return result;
+    const struct resume_plan plan = {.state_crc32c = guest.state.crc32c, .home = out->home};
     error = resume_plan_write(&plan, out->plan, sizeof(out->plan), &out->plan_length);
     if (error != 0)
         return report_fail_diag(failure, error, NULL, "write the plan", MANIFEST_PLAN, NULL);
@@ -227,15 +231,13 @@ static int make(struct work *work, int fd, struct snapshot_state *out, bool *ret
         return splice_report(failure, &error, "read the stream", work->path);
     int result = open_devices(work, fd, tail_offset, failure);
     if (result == 0)
-        result = decode_vcpu(work, ret_transient, failure);
+        result = add_ranges(work, failure);
+    if (result == 0)
+        result = decode_vcpus(work, ret_transient, failure);
     if (result == 0)
         result = write_blob(work, out, failure);
     if (result == 0)
-        result = add_ranges(work, failure);
-    if (result == 0)
-        result = find_home(work, &out->home, failure);
-    if (result == 0)
-        result = write_plan(out, failure);
+        result = plan_home(work, out, ret_transient, failure);
     return result;
 }
 
@@ -254,7 +256,8 @@ int snapshot_state_make(struct snapshot_state *out, int fd, const char *path,
     vmdesc_close(&work->desc);
     ram_close(&work->ram);
     free(work->tail);
-    free(work->vcpu);
+    free(work->vcpus);
+    free(work->areas);
     free(work->machine);
     free(work);
     if (result < 0) {

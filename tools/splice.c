@@ -204,24 +204,18 @@ static bool is_replaced(const struct splice *splice, const struct vmdesc_section
 }
 
 /* The target's cpu_common with the source's pending lines. @ret_payload: to be freed. */
-static int build_common(struct splice *splice, const struct vmdesc_section *theirs,
-                        const struct vmdesc_section *ours, uint8_t **ret_payload,
-                        struct report_failure *failure)
+static int build_common(struct splice *splice, uint32_t index, const struct vmdesc_section *ours,
+                        uint8_t **ret_payload, struct report_failure *failure)
 {
     static const char path[] = "cpu_common/interrupt_request";
     const struct splice_parked *parked = splice->options->parked;
     const struct vmdesc *target = &parked->desc;
-    const uint32_t index = splice_parked_index(parked, theirs->instance);
-    const struct vmdesc_field *from = vmdesc_field_find(&splice->desc, theirs, path);
     const struct vmdesc_field *to = vmdesc_field_find(target, ours, path);
-    uint64_t source;
     uint32_t request;
-    if (from == NULL || to == NULL || vmdesc_field_u64(from, &source) != 0 || to->size != 4 ||
-        to->array_len != 1)
+    if (to == NULL || to->size != 4 || to->array_len != 1)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path, ADVICE_AGAIN,
                            "the section has no such number of 32 bits");
-    bool nmi_blocked = (parked->handoff[index].flags & RESUME_HANDOFF_BLOCK_NMI) != 0;
-    int result = splice_interrupt_request((uint32_t)source, nmi_blocked, &request, failure);
+    int result = splice_pending(&splice->desc, index, parked, &request, failure);
     if (result < 0)
         return result;
     uint8_t *payload = malloc(ours->payload_length);
@@ -235,27 +229,53 @@ static int build_common(struct splice *splice, const struct vmdesc_section *thei
     return 0;
 }
 
-/* A section of a vCPU: the source's header and footer, the target's payload. */
+/* A section of the source with another payload, between its own header and footer. */
+static int write_section(struct splice *splice, const struct vmdesc_section *section,
+                         const uint8_t *payload, size_t length, struct report_failure *failure)
+{
+    const uint8_t *tail = splice->desc.tail;
+    size_t footer = section->payload + section->payload_length;
+    if (write_out(splice, tail + section->start, section->payload - section->start) != 0 ||
+        write_out(splice, payload, length) != 0 ||
+        write_out(splice, tail + footer, section->end - footer) != 0)
+        return fail_write(failure);
+    return 0;
+}
+
+/* A section of a vCPU that is resumed: the target's. */
 static int write_replaced(struct splice *splice, const struct vmdesc_section *theirs,
                           struct report_failure *failure)
 {
-    const struct vmdesc *source = &splice->desc;
-    const struct vmdesc *target = &splice->options->parked->desc;
-    const struct vmdesc_section *ours = vmdesc_section_find(target, theirs->name, theirs->instance);
+    const struct splice_parked *parked = splice->options->parked;
+    const struct vmdesc_section *ours =
+        vmdesc_section_find(&parked->desc, theirs->name, theirs->instance);
     uint8_t *built = NULL;
     int result = 0;
     if (strcmp(theirs->name, "cpu_common") == 0)
-        result = build_common(splice, theirs, ours, &built, failure);
+        result = build_common(splice, splice_parked_index(parked, theirs->instance), ours, &built,
+                              failure);
     if (result < 0)
         return result;
-    const uint8_t *payload = built != NULL ? built : target->tail + ours->payload;
-    size_t footer = theirs->payload + theirs->payload_length;
-    if (write_out(splice, source->tail + theirs->start, theirs->payload - theirs->start) != 0 ||
-        write_out(splice, payload, ours->payload_length) != 0 ||
-        write_out(splice, source->tail + footer, theirs->end - footer) != 0)
-        result = fail_write(failure);
+    const uint8_t *payload = built != NULL ? built : parked->desc.tail + ours->payload;
+    result = write_section(splice, theirs, payload, ours->payload_length, failure);
     free(built);
     splice->result.replaced++;
+    return result;
+}
+
+/* The local APIC of vCPU @index: its own, but for an interrupt that it takes back. */
+static int write_apic(struct splice *splice, const struct vmdesc_section *apic, uint32_t index,
+                      struct report_failure *failure)
+{
+    uint8_t *built = NULL;
+    int result = 0;
+    if (splice_parked_active(splice->options->parked, index))
+        result = splice_apic(&splice->desc, index, &built, failure);
+    if (result < 0)
+        return result;
+    const uint8_t *payload = built != NULL ? built : splice->desc.tail + apic->payload;
+    result = write_section(splice, apic, payload, apic->payload_length, failure);
+    free(built);
     return result;
 }
 
@@ -325,15 +345,19 @@ static int write_devices(struct splice *splice, struct report_failure *failure)
 {
     const struct vmdesc *source = &splice->desc;
     size_t at = 0;
+    uint32_t apics = 0; /* the n-th belongs to the n-th vCPU */
     int result = 0;
     for (uint32_t i = 0; result == 0 && i < source->section_count; i++) {
         const struct vmdesc_section *section = &source->sections[i];
         bool replaced = is_replaced(splice, section);
-        size_t until = replaced ? section->start : section->end;
+        bool apic = strcmp(section->name, "apic") == 0;
+        size_t until = replaced || apic ? section->start : section->end;
         if (write_out(splice, source->tail + at, until - at) != 0)
             return fail_write(failure);
         if (replaced)
             result = write_replaced(splice, section, failure);
+        else if (apic)
+            result = write_apic(splice, section, apics++, failure);
         at = section->end;
         splice->result.sections++;
     }

@@ -80,7 +80,8 @@ bool splice_parked_active(const struct splice_parked *parked, uint32_t index);
  * splice_parked_slot - the slot of an active vCPU's landing, as it is before the landing runs.
  * @ret_offset: its offset in the home.
  * Returns RESUME_LANDING_MAX bytes, borrowed from @parked; NULL for a vCPU that is not active.
- * After the landing every byte of the slot is the home's fill byte or what it is here.
+ * After the landing, the slot is as it is here from handoff[@index].remains on, and below that filled
+ * with the home's fill byte.
  */
 const uint8_t *splice_parked_slot(const struct splice_parked *parked, uint32_t index,
                                   uint64_t *ret_offset);
@@ -130,6 +131,23 @@ int splice_check(const struct vmdesc *source, const struct stream *source_stream
  */
 int splice_interrupt_request(uint32_t source, bool nmi_blocked, uint32_t *ret,
                              struct report_failure *failure);
+
+/*
+ * splice_pending - splice_interrupt_request for active vCPU @index of @source, from its sections. An NMI
+ * that KVM had yet to deliver is one that is pending.
+ * Failure: EXIT_CODE_REFUSED.
+ */
+int splice_pending(const struct vmdesc *source, uint32_t index, const struct splice_parked *parked,
+                   uint32_t *ret, struct report_failure *failure);
+
+/*
+ * splice_apic - section "apic" of active vCPU @index of @source, with an interrupt given back that was
+ * being delivered: what delivers it is part of the vCPU, and is not taken over.
+ * @ret_payload: to be freed; NULL when the section is to stay as it is.
+ * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT.
+ */
+int splice_apic(const struct vmdesc *source, uint32_t index, uint8_t **ret_payload,
+                struct report_failure *failure);
 
 /* A wrong byte, planted on purpose: a testing aid for what is to find it. */
 struct splice_poke {

@@ -4,6 +4,7 @@
 #include "splice.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compare.h"
@@ -85,19 +86,17 @@ static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *
     return 0;
 }
 
-/* Is there an event pending on the source's vCPU that cannot be kept? Better asked early. */
-static int check_pending(const struct vmdesc *source, const struct vmdesc_section *section,
-                         const struct resume_handoff *handoff, struct report_failure *failure)
+/* Can what is pending on the source's vCPU be kept? Better asked early. */
+static int check_pending(const struct vmdesc *source, uint32_t index,
+                         const struct splice_parked *parked, struct report_failure *failure)
 {
-    static const char path[] = "cpu_common/interrupt_request";
-    const struct vmdesc_field *field = vmdesc_field_find(source, section, path);
-    uint64_t request;
     uint32_t kept;
-    if (field == NULL || vmdesc_field_u64(field, &request) != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, path, ADVICE_QEMU,
-                           "the section has no such number");
-    bool nmi_blocked = (handoff->flags & RESUME_HANDOFF_BLOCK_NMI) != 0;
-    return splice_interrupt_request((uint32_t)request, nmi_blocked, &kept, failure);
+    uint8_t *payload = NULL;
+    int result = splice_pending(source, index, parked, &kept, failure);
+    if (result == 0)
+        result = splice_apic(source, index, &payload, failure);
+    free(payload);
+    return result;
 }
 
 /* The sections of vCPU @index. A dormant one takes nothing over, so that nothing needs to be equal. */
@@ -127,7 +126,7 @@ static int check_section(const struct vmdesc *source, const char *name, uint32_t
     if (result == 0)
         result = check_fields(target, ours, source, theirs, index, true, failure);
     if (result == 0 && strcmp(name, "cpu_common") == 0)
-        result = check_pending(source, theirs, &parked->handoff[index], failure);
+        result = check_pending(source, index, parked, failure);
     return result;
 }
 
@@ -176,40 +175,4 @@ int splice_check(const struct vmdesc *source, const struct stream *source_stream
             result = check_section(source, names[n], i, parked, failure);
     }
     return result;
-}
-
-int splice_interrupt_request(uint32_t source, bool nmi_blocked, uint32_t *ret,
-                             struct report_failure *failure)
-{
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } names[] = {
-        {SPLICE_IRQ_NMI, "a non-maskable interrupt"},
-        {SPLICE_IRQ_SMI, "an SMI"},
-        {SPLICE_IRQ_INIT, "an INIT"},
-        {SPLICE_IRQ_SIPI, "a startup IPI"},
-        {SPLICE_IRQ_MCE, "a machine check"},
-        {SPLICE_IRQ_VIRQ, "a virtual interrupt (SVM)"},
-        {SPLICE_IRQ_HALT, "a request to halt"},
-        {SPLICE_IRQ_TPR, "a report of a TPR access"},
-    };
-    /* Neither has a meaning for the guest. */
-    const uint32_t dropped = SPLICE_IRQ_EXITTB | SPLICE_IRQ_DEBUG;
-    const uint32_t kept =
-        SPLICE_IRQ_HARD | SPLICE_IRQ_POLL | (nmi_blocked ? SPLICE_IRQ_NMI : UINT32_C(0));
-    uint32_t rest = source & ~(dropped | kept);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if ((rest & names[i].bit) != 0)
-            return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
-                               "take the snapshot again, a moment later",
-                               "%s is pending; it would be delivered before the guest is back",
-                               names[i].name);
-    }
-    if (rest != 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, "splice", "cpu_common/interrupt_request",
-                           "take the snapshot again, a moment later",
-                           "pending events 0x%" PRIx32 " that this version does not know", rest);
-    *ret = source & kept;
-    return 0;
 }

@@ -189,7 +189,7 @@ static int check_handoff(const struct splice_parked *parked, uint32_t index,
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
                            "it says that it is of vCPU %" PRIu32, handoff->index);
     if (handoff->landing_va - slot >= RESUME_LANDING_MAX ||
-        handoff->leave_va - slot >= RESUME_LANDING_MAX)
+        handoff->leave_va - slot >= RESUME_LANDING_MAX || handoff->remains >= RESUME_LANDING_MAX)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
                            "its landing, from 0x%" PRIx64 " to 0x%" PRIx64
                            ", is not in its slot at 0x%" PRIx64,
@@ -265,7 +265,7 @@ static int check_cpu(const struct splice_parked *parked, uint32_t index,
         result = section_number(desc, cpu, "cpu/env.hflags2", &hflags2, failure);
     if (result < 0)
         return result;
-    if (rip < home->va || rip - home->va >= home->length || halted != 0)
+    if (rip - home->va >= home->length || halted != 0)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
                            "it does not wait in the home: RIP 0x%" PRIx64 ", halted %" PRIu64
                            ", expected a RIP from 0x%" PRIx64 " to below 0x%" PRIx64 ", halted 0",
