@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 #include <resume/format.h>
-#include <resume/plan.h>
-#include <resume/state.h>
+#include <resume/guest.h>
 #include <xxhash.h>
 
 #include "resume_signals.h"
@@ -21,7 +20,7 @@
 #define ADVICE_AGAIN "take the snapshot again"
 #define SPOILED_STATE "spoiled-state.rsm"
 #define SPOILED_PLAN "spoiled-plan.rsm"
-/* A state blob of one vCPU has a few KiB, of the most vCPUs some MiB. */
+/* A state blob has some KiB for each vCPU. */
 #define FILE_MAX (UINT64_C(64) << 20)
 
 /* A small file of the snapshot in memory. */
@@ -220,45 +219,64 @@ static int inject_ram(struct resume_input *input, const char *wish, struct repor
     return 0;
 }
 
-static int inject_register(struct resume_vcpu *vcpu, const char *wish,
-                           struct report_failure *failure)
+/* "rax" or "rax@3": the name, and whose it is; without a number the first vCPU that is resumed. */
+static int inject_register(const struct resume_input *input, struct resume_vcpu *vcpus,
+                           const char *wish, struct report_failure *failure)
 {
-    char name[32];
+    char name[48];
     uint64_t mask;
     int result = parse_mask(wish, wish + 4, name, sizeof(name), &mask, failure);
     if (result < 0)
         return result;
+    uint32_t index = 0;
+    char *at = strchr(name, '@');
+    if (at != NULL) {
+        char *end;
+        errno = 0;
+        unsigned long number = strtoul(at + 1, &end, 10);
+        if (at[1] < '0' || at[1] > '9' || *end != '\0' || errno != 0 ||
+            number >= input->vcpu_count || !input->active[number])
+            return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish,
+                               "resumectl inspect shows the vCPUs",
+                               "no vCPU that is resumed has this number");
+        *at = '\0';
+        index = (uint32_t)number;
+    } else {
+        while (index + 1 < input->vcpu_count && !input->active[index])
+            index++;
+    }
     const struct resume_field *field = resume_field_find(name);
     if (field == NULL)
         return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish,
                            "resumectl inspect shows the names", "no register has this name");
-    resume_field_set(vcpu, field, resume_field_get(vcpu, field) ^ mask);
+    resume_field_set(&vcpus[index], field, resume_field_get(&vcpus[index], field) ^ mask);
     return 0;
 }
 
 /* Writes the spoiled state with a plan that fits it into the private directory. */
 static int write_spoiled(struct resume_input *input, const struct resume_machine *machine,
-                         const struct resume_vcpu *vcpu, struct resume_plan *plan,
+                         const struct resume_vcpu *vcpus, const struct resume_plan *plan,
                          struct report_failure *failure)
 {
     size_t length;
     size_t plan_length;
     struct resume_state state;
+    struct resume_plan spoiled = *plan;
     struct resume_diag diag;
     uint8_t plan_data[RESUME_PLAN_SIZE_MAX];
     memset(&diag, 0, sizeof(diag));
-    int err = resume_state_size(machine, vcpu, 1, &length);
+    int err = resume_state_size(machine, vcpus, input->vcpu_count, &length);
     if (err != RESUME_OK)
         return report_fail_diag(failure, err, NULL, "--inject", "state", NULL);
     uint8_t *data = malloc(length);
     if (data == NULL)
         return report_fail_memory(failure, "--inject");
-    err = resume_state_write(machine, vcpu, 1, data, length, &length);
+    err = resume_state_write(machine, vcpus, input->vcpu_count, data, length, &length);
     if (err == RESUME_OK)
         err = resume_state_open(data, length, &state, &diag);
     if (err == RESUME_OK) {
-        plan->state_crc32c = state.crc32c;
-        err = resume_plan_write(plan, plan_data, sizeof(plan_data), &plan_length);
+        spoiled.state_crc32c = state.crc32c;
+        err = resume_plan_write(&spoiled, plan_data, sizeof(plan_data), &plan_length);
     }
     int result = 0;
     if (err != RESUME_OK)
@@ -275,9 +293,9 @@ static int write_spoiled(struct resume_input *input, const struct resume_machine
     return result;
 }
 
-static int inject(struct resume_input *input, const struct resume_state *state,
-                  struct resume_vcpu *vcpu, struct resume_plan *plan, const char *const *wishes,
-                  uint32_t count, struct report_failure *failure)
+static int inject(struct resume_input *input, const struct resume_guest *guest,
+                  struct resume_vcpu *vcpus, const char *const *wishes, uint32_t count,
+                  struct report_failure *failure)
 {
     bool spoiled = false;
     int result = 0;
@@ -285,63 +303,73 @@ static int inject(struct resume_input *input, const struct resume_state *state,
         if (strncmp(wishes[i], "ram:", 4) == 0) {
             result = inject_ram(input, wishes[i], failure);
         } else if (strncmp(wishes[i], "reg:", 4) == 0) {
-            result = inject_register(vcpu, wishes[i], failure);
+            result = inject_register(input, vcpus, wishes[i], failure);
             spoiled = true;
         } else {
             result = report_fail(failure, EXIT_CODE_USAGE, "--inject", wishes[i], "see --help",
-                                 "expected reg:NAME^MASK or ram:ADDRESS^MASK");
+                                 "expected reg:NAME^MASK, reg:NAME@VCPU^MASK or ram:ADDRESS^MASK");
         }
     }
     if (result < 0 || !spoiled)
         return result;
     struct resume_machine machine;
     struct resume_diag diag;
-    int err = resume_state_machine(state, &machine, &diag);
+    int err = resume_state_machine(&guest->state, &machine, &diag);
     if (err != RESUME_OK)
         return report_fail_diag(failure, err, &diag, WHAT, MANIFEST_STATE, NULL);
-    return write_spoiled(input, &machine, vcpu, plan, failure);
+    return write_spoiled(input, &machine, vcpus, &guest->plan, failure);
 }
 
-/* Decodes state and plan, and asks whether this version can restore them. */
+/* Decodes all vCPUs of an opened guest, and notes which are resumed. */
+static int take_vcpus(struct resume_input *input, const struct resume_guest *guest,
+                      struct resume_vcpu *vcpus, struct report_failure *failure)
+{
+    struct resume_diag diag;
+    memset(&diag, 0, sizeof(diag));
+    for (uint32_t i = 0; i < guest->state.vcpu_count; i++) {
+        int err = resume_state_vcpu(&guest->state, i, &vcpus[i], &diag);
+        if (err != RESUME_OK)
+            return report_fail_diag(failure, err, &diag, WHAT, input->state_path, NULL);
+        input->active[i] = !resume_vcpu_dormant(&vcpus[i]);
+    }
+    input->vcpu_count = guest->state.vcpu_count;
+    input->active_count = guest->set.active;
+    input->layout = guest->layout;
+    input->fill = guest->plan.home.fill;
+    return 0;
+}
+
+/* Opens state and plan as the firmware will, which says whether this version can restore them. */
 static int check_state(struct resume_input *input, const struct file *state_file,
                        const struct file *plan_file, const char *const *wishes, uint32_t count,
                        struct report_failure *failure)
 {
-    struct resume_state state;
-    struct resume_plan plan;
-    struct resume_vcpu vcpu;
+    struct resume_guest guest;
+    struct resume_vcpu scratch;
     struct resume_diag diag;
     memset(&diag, 0, sizeof(diag));
-    int err = resume_state_open(state_file->data, state_file->length, &state, &diag);
-    if (err == RESUME_OK && state.vcpu_count != 1)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->state_path,
-                           "this version resumes machines with one vCPU",
-                           "the state has %" PRIu32 " vCPUs", state.vcpu_count);
-    if (err == RESUME_OK)
-        err = resume_state_vcpu(&state, 0, &vcpu, &diag);
-    if (err == RESUME_OK)
-        err = resume_vcpu_validate(&vcpu, 0, &diag);
-    if (err == RESUME_OK)
-        err = resume_vcpu_check_scope(&vcpu, 0, &diag);
+    int err = resume_guest_open(state_file->data, state_file->length, &scratch, &guest, &diag);
     if (err != RESUME_OK)
         return report_fail_diag(failure, err, &diag, WHAT, input->state_path, NULL);
-    err = resume_plan_read(plan_file->data, plan_file->length, &plan, &diag);
+    err = resume_guest_plan(&guest, plan_file->data, plan_file->length, &diag);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, &diag, WHAT, input->plan_path, NULL);
-    if (plan.state_crc32c != state.crc32c)
-        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->plan_path, ADVICE_AGAIN,
-                           "it was made for a state blob with checksum 0x%" PRIx32
-                           ", this one has 0x%" PRIx32,
-                           plan.state_crc32c, state.crc32c);
-    int result = splice_home_locate(&input->home, &plan.home, input->manifest, failure);
-    if (result == 0)
-        result = inject(input, &state, &vcpu, &plan, wishes, count, failure);
+        return report_fail_diag(failure, err, &diag, WHAT, input->plan_path,
+                                err == RESUME_ECONSISTENT ? ADVICE_AGAIN : NULL);
+    if (guest.state.vcpu_count != input->manifest->cpu_count)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->state_path, ADVICE_AGAIN,
+                           "%" PRIu32 " vCPUs, the manifest says %" PRIu32, guest.state.vcpu_count,
+                           input->manifest->cpu_count);
+    int result = splice_home_locate(&input->home, &guest.plan.home, input->manifest, failure);
     if (result < 0)
         return result;
-    err = resume_landing_compose(&vcpu, &plan.home, &input->landing);
-    if (err != RESUME_OK)
-        return report_fail_diag(failure, err, NULL, WHAT, input->plan_path, NULL);
-    return 0;
+    struct resume_vcpu *vcpus = calloc(guest.state.vcpu_count, sizeof(*vcpus));
+    if (vcpus == NULL)
+        return report_fail_memory(failure, WHAT);
+    result = take_vcpus(input, &guest, vcpus, failure);
+    if (result == 0)
+        result = inject(input, &guest, vcpus, wishes, count, failure);
+    free(vcpus);
+    return result;
 }
 
 int resume_input_open(struct resume_input *out, const char *directory, const char *const *inject,
@@ -381,9 +409,31 @@ int resume_input_open(struct resume_input *out, const char *directory, const cha
     return result;
 }
 
+/* Did the firmware resume the vCPUs that the snapshot wants resumed? */
+static int check_active(const struct resume_input *input, const struct splice_parked *parked,
+                        struct report_failure *failure)
+{
+    static const char advice[] = "build resume.efi and resumectl from the same version";
+    if (parked->control.vcpu_count != input->vcpu_count)
+        return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "the parked target", advice,
+                           "it knows %" PRIu32 " vCPUs, the snapshot %" PRIu32,
+                           parked->control.vcpu_count, input->vcpu_count);
+    for (uint32_t i = 0; i < input->vcpu_count; i++) {
+        if (splice_parked_active(parked, i) != input->active[i])
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "the parked target", advice,
+                               "vCPU %" PRIu32 " is %s in it and %s in the snapshot", i,
+                               input->active[i] ? "dormant" : "active",
+                               input->active[i] ? "active" : "dormant");
+    }
+    return 0;
+}
+
 int resume_input_check(const struct resume_input *input, const struct splice_parked *parked,
                        struct report_failure *failure)
 {
+    int result = check_active(input, parked, failure);
+    if (result < 0)
+        return result;
     struct stream_error error;
     struct vmdesc desc;
     uint64_t offset;
@@ -395,7 +445,6 @@ int resume_input_check(const struct resume_input *input, const struct splice_par
     uint8_t *tail = malloc(length + 1);
     if (tail == NULL)
         return report_fail_memory(failure, WHAT);
-    int result = 0;
     ssize_t got = pread(input->stream_fd, tail, length, (off_t)offset);
     if (got == (ssize_t)length && vmdesc_open(&desc, tail, length, offset, &error) == 0) {
         result = splice_check(&desc, NULL, parked, failure);
