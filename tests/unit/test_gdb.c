@@ -79,7 +79,7 @@ static void continues_and_waits_for_the_stop(void **context)
     assert_int_equal(stop.signal, 2);
     assert_int_equal(stop.thread, 2);
     assert_false(stop.exited);
-    assert_int_equal(gdb_step(gdb, &stop, &failure), 0);
+    assert_int_equal(gdb_step(gdb, GDB_THREAD(0), &stop, &failure), 0);
     assert_int_equal(stop.signal, 5);
     assert_int_equal(stop.thread, 0);
     assert_int_equal(gdb_continue(gdb, &failure), 0);
@@ -89,6 +89,62 @@ static void continues_and_waits_for_the_stop(void **context)
     assert_int_equal(gdb_interrupt(gdb, &failure), 0);
     assert_int_equal(gdb_wait_stop(gdb, LONG_MS, "the stop", &stop, &failure), 0);
     assert_true(stop.exited);
+    gdb_close(gdb);
+    fake_peer_finish(&peer);
+}
+
+/* Threads are numbered from 1, in hexadecimal. */
+static void holds_all_vcpus_but_those_named(void **context)
+{
+    (void)context;
+    static const struct fake_step steps[] = {
+        OPENING,
+        {.expect = "+$vCont;c:1;c:a;c:100#b5", .send = "+$T05thread:0a;#37"},
+        {.expect = "+$Hg100#40", .send = "+$OK#9a"},
+        {.expect = "+$vCont;s:3#25", .send = "+$T05thread:03;#09"},
+        {.expect = "+$Hg2#e1", .send = "+$E22#a9"},
+        {.expect = "+$vCont;c:7#19", .send = "+$E22#a9"},
+    };
+    static const uint32_t threads[] = {GDB_THREAD(0), GDB_THREAD(9), GDB_THREAD(255)};
+    static const uint32_t missing[] = {GDB_THREAD(6)};
+    struct fake_peer peer;
+    struct report_failure failure = {0};
+    struct gdb_stop stop = {0};
+    struct gdb *gdb = open_peer(&peer, steps, COUNT(steps));
+    assert_false(gdb_pending(gdb));
+    assert_int_equal(gdb_continue_threads(gdb, threads, 3, &failure), 0);
+    assert_int_equal(gdb_wait_stop(gdb, LONG_MS, "the landing", &stop, &failure), 0);
+    assert_int_equal(stop.thread, GDB_THREAD(9));
+    assert_int_equal(gdb_thread_select(gdb, GDB_THREAD(255), &failure), 0);
+    assert_int_equal(gdb_step(gdb, GDB_THREAD(2), &stop, &failure), 0);
+    assert_int_equal(stop.thread, GDB_THREAD(2));
+    assert_int_equal(gdb_thread_select(gdb, GDB_THREAD(1), &failure), -EXIT_CODE_REFUSED);
+    /* The refusal comes in place of the stop. */
+    assert_int_equal(gdb_continue_threads(gdb, missing, 1, &failure), 0);
+    assert_int_equal(gdb_wait_stop(gdb, LONG_MS, "the landing", &stop, &failure),
+                     -EXIT_CODE_REFUSED);
+    gdb_close(gdb);
+    fake_peer_finish(&peer);
+}
+
+/* What came together with an acknowledgement makes the socket no more readable. */
+static void knows_what_came_already(void **context)
+{
+    (void)context;
+    static const struct fake_step steps[] = {
+        OPENING,
+        {.expect = "+$vCont;c:1#13", .send = "+$T05thread:01;#07"},
+    };
+    static const uint32_t threads[] = {GDB_THREAD(0)};
+    struct fake_peer peer;
+    struct report_failure failure = {0};
+    struct gdb_stop stop = {0};
+    struct gdb *gdb = open_peer(&peer, steps, COUNT(steps));
+    assert_int_equal(gdb_continue_threads(gdb, threads, 1, &failure), 0);
+    assert_true(gdb_pending(gdb));
+    assert_int_equal(gdb_wait_stop(gdb, SHORT_MS, "the landing", &stop, &failure), 0);
+    assert_int_equal(stop.thread, GDB_THREAD(0));
+    assert_false(gdb_pending(gdb));
     gdb_close(gdb);
     fake_peer_finish(&peer);
 }
@@ -218,6 +274,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_and_clears_breakpoints),
         cmocka_unit_test(continues_and_waits_for_the_stop),
+        cmocka_unit_test(holds_all_vcpus_but_those_named),
+        cmocka_unit_test(knows_what_came_already),
         cmocka_unit_test(reads_memory_and_registers),
         cmocka_unit_test(sets_the_step_mode),
         cmocka_unit_test(bad_packets_are_asked_for_again),
