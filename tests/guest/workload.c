@@ -28,13 +28,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_NS 250000000LL  /* one line in this time, when the machine is fast enough */
-#define JUMP_NS 5000000000LL /* the clock may not move more than this between two looks */
-#define TICK_US 10000        /* the interval timer's period */
-#define LOOPS 20000u         /* iterations between two looks at the clock */
-#define FILE_BYTES 65536u    /* written and read back for each line */
-#define MXCSR_USED 0x7fa0u   /* not the default: round to zero, all masked, PE set */
-#define FCW_USED 0x0f7fu     /* not the default: round to zero, extended precision */
+#define LINE_NS 250000000LL /* one line in this time, when the machine is fast enough */
+#define JUMP_S 5            /* the clock may not move more than this between two looks */
+#define TICK_US 10000       /* the interval timer's period */
+#define LOOPS 20000u        /* iterations between two looks at the clock */
+#define FILE_BYTES 65536u   /* written and read back for each line */
+#define MXCSR_USED 0x7fa0u  /* not the default: round to zero, all masked, PE set */
+#define FCW_USED 0x0f7fu    /* not the default: round to zero, extended precision */
 #define GS_BASE_USED 0x123456789000u
 
 struct sse_block {
@@ -72,6 +72,16 @@ static void end(int number)
     ending = 1;
 }
 
+/* How far ahead is too far, in seconds: "patience" on the kernel's command line, which reaches all
+ * programs in their environment, makes room for many CPUs on a machine with few. */
+static int64_t clock_jump_ns(void)
+{
+    const char *patience = getenv("patience");
+    int seconds = patience != NULL ? atoi(patience) : 0;
+
+    return (seconds > 0 ? seconds : JUMP_S) * INT64_C(1000000000);
+}
+
 /* The monotonic clock in ns; complains when it went back, or far ahead. */
 static int64_t clock_look(uint64_t line)
 {
@@ -80,7 +90,7 @@ static int64_t clock_look(uint64_t line)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (clock_last != 0 && (ns < clock_last || ns - clock_last > JUMP_NS))
+    if (clock_last != 0 && (ns < clock_last || ns - clock_last > clock_jump_ns()))
         wrong_result("clock", line, (uint64_t)clock_last, (uint64_t)ns);
     clock_last = ns;
     return ns;
