@@ -169,9 +169,10 @@ static void add_control(struct blob *blob, const struct resume_vcpu *vcpu, uint3
     const uint64_t controls[9] = {ctrl->cr0,  ctrl->cr2,  ctrl->cr3, ctrl->cr4,      ctrl->cr8,
                                   ctrl->efer, ctrl->xcr0, ctrl->xss, ctrl->apic_base};
     const struct resume_run *run = &vcpu->run;
-    const uint32_t events[8] = {run->mp_state,         run->sipi_vector,     run->smm,
-                                run->interrupt_shadow, run->nmi_masked,      run->nmi_pending,
-                                run->exception_vector, run->interrupt_vector};
+    const uint32_t events[10] = {run->mp_state,         run->sipi_vector,      run->smm,
+                                 run->interrupt_shadow, run->nmi_masked,       run->nmi_pending,
+                                 run->exception_vector, run->interrupt_vector, run->apic_id,
+                                 run->shadow_length};
 
     add_header(blob, 0x0102, index, 80);
     add(blob, 8, ctrl->valid);
@@ -187,9 +188,9 @@ static void add_control(struct blob *blob, const struct resume_vcpu *vcpu, uint3
     add_if(blob, vcpu->debug.valid, 4, 8, vcpu->debug.dr6);
     add_if(blob, vcpu->debug.valid, 5, 8, vcpu->debug.dr7);
 
-    add_header(blob, 0x0104, index, 40);
+    add_header(blob, 0x0104, index, 48);
     add(blob, 8, run->valid);
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         add_if(blob, run->valid, i, 4, events[i]);
     }
 }
@@ -231,7 +232,7 @@ void blob_build(struct blob *blob, const struct resume_machine *machine,
     memset(blob, 0, sizeof(*blob));
     add_bytes(blob, "RSMSTATE", 8);
     add(blob, 2, 1);
-    add(blob, 2, 0);
+    add(blob, 2, 1);
     add(blob, 2, 0);
     add(blob, 2, 64);
     add(blob, 8, 0);

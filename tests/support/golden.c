@@ -152,7 +152,7 @@ static void set_compatible(struct blob *blob, const void *arg)
 }
 
 /*
- * A blob as minor version 1 might be: longer header, a longer record, more validity bits, and an
+ * A blob as minor version 2 might be: longer header, a longer record, more validity bits, and an
  * unknown record that may be skipped.
  */
 static void later_minor(struct blob *blob, const void *arg)
@@ -167,7 +167,26 @@ static void later_minor(struct blob *blob, const void *arg)
     blob_insert(blob, 64, 8);
     blob_put(blob, 64, 8, 0x0123456789abcdef);
     blob_put(blob, 14, 2, 72);
-    blob_put(blob, 10, 2, 1);
+    blob_put(blob, 10, 2, 2);
+}
+
+/* A blob of minor version 0, whose RUN record ended before the APIC ID. */
+static void first_minor(struct blob *blob, const void *arg)
+{
+    size_t at = blob_record(blob, 0x0104, 0);
+
+    (void)arg;
+    blob_remove(blob, at + 56, 8);
+    blob_put(blob, at + 12, 4, 40);
+    blob_put(blob, at + 16, 8, 0xff);
+    blob_put(blob, 10, 2, 0);
+}
+
+/* The same with a number changed. */
+static void first_minor_set(struct blob *blob, const void *arg)
+{
+    first_minor(blob, arg);
+    set(blob, arg);
 }
 
 #define GOOD(name, base, mutation, ...)                                                            \
@@ -190,6 +209,7 @@ const struct golden_case golden_cases[] = {
     GOOD("two_vcpus", "two", NULL, NONE),
     GOOD("unknown_optional", "full", append, {0, 0, 0, 0, 0x7fff}),
     GOOD("later_minor", "full", later_minor, {0, 0, 0, 0, 0x7fff}),
+    GOOD("first_minor", "full", first_minor, NONE),
     GOOD("xsave_not_known", "full", empty_xsave, {0, 0, 0, 0, 0}),
 
     BAD("empty", "minimal", cut, RESUME_ETRUNC, "length", HEADER(0, 0, 0)),
@@ -201,8 +221,8 @@ const struct golden_case golden_cases[] = {
     BAD("magic", "minimal", set, RESUME_EMAGIC, "magic", HEADER(7, 1, 'F')),
     BAD("major_0", "minimal", set, RESUME_EVERSION, "major", HEADER(8, 2, 0)),
     BAD("major_2", "minimal", set, RESUME_EVERSION, "major", HEADER(8, 2, 2)),
-    BAD("compatible_1", "minimal", set_compatible, RESUME_EVERSION, "compatible",
-        HEADER(0, 0, UINT64_C(1) << 32 | 1)),
+    BAD("compatible_2", "minimal", set_compatible, RESUME_EVERSION, "compatible",
+        HEADER(0, 0, UINT64_C(2) << 32 | 2)),
     BAD("compatible_above_minor", "minimal", set_compatible, RESUME_EVERSION, "compatible",
         HEADER(0, 0, UINT64_C(1) << 32)),
     BAD("header_length_0", "minimal", set, RESUME_ELENGTH, "length", HEADER(14, 2, 0)),
@@ -307,9 +327,19 @@ const struct golden_case golden_cases[] = {
         PUT(0x0104, 48, 4, 32)),
     BAD("interrupt_vector_256", "full", set, RESUME_EREGISTER, "interrupt_vector",
         PUT(0x0104, 52, 4, 256)),
+    BAD("shadow_length_16", "full", set, RESUME_EREGISTER, "shadow_length",
+        PUT(0x0104, 60, 4, 16)),
+    BAD("run_short", "full", resize, RESUME_ELENGTH, "length", PUT(0x0104, 0, 0, (uint64_t)-8)),
+    BAD("run_long", "full", resize, RESUME_ELENGTH, "length", PUT(0x0104, 0, 0, 8)),
+    BAD("run_valid", "full", set, RESUME_ERESERVED, "valid", PUT(0x0104, 16, 8, 0x7ff)),
+    BAD("apic_id_not_valid", "minimal", set, RESUME_ERESERVED, "apic_id",
+        PUT(0x0104, 56, 4, 1)),
+    BAD("first_minor_run_long", "full", set, RESUME_ELENGTH, "length", HEADER(10, 2, 0)),
+    BAD("first_minor_run_valid", "full", first_minor_set, RESUME_ERESERVED, "valid",
+        PUT(0x0104, 16, 8, 0x1ff)),
     BAD("msr_prefix_cut", "minimal", resize, RESUME_ELENGTH, "length",
         PUT(0x0105, 0, 0, (uint64_t)-16)),
-    BAD("msr_count_129", "full", set, RESUME_ELENGTH, "count", PUT(0x0105, 24, 4, 129)),
+    BAD("msr_count_257", "full", set, RESUME_ELENGTH, "count", PUT(0x0105, 24, 4, 257)),
     BAD("msr_twice", "full", set, RESUME_EDUPLICATE, "index", PUT(0x0105, 48, 4, 0x10)),
     BAD("msr_order", "full", set, RESUME_EORDER, "index", PUT(0x0105, 48, 4, 0x0f)),
     BAD("msr_flags", "full", set, RESUME_ERESERVED, "flags", PUT(0x0105, 36, 4, 3)),
@@ -350,6 +380,7 @@ void golden_build(const struct golden_case *golden, struct blob *blob)
     /* The second vCPU is still to be told apart, and waits to be started. */
     vcpus[1].regs.gpr[RESUME_RAX] = 1;
     vcpus[1].run.mp_state = RESUME_MP_WAIT_SIPI;
+    vcpus[1].run.apic_id = 0x106;
     blob_build(blob, &good.machine, vcpus, strcmp(golden->base, "two") == 0 ? 2 : 1,
                golden->mutation, &golden->put);
 }

@@ -84,10 +84,11 @@ static void fill_registers(struct resume_vcpu *vcpu)
         .dr7 = 0x400,
     };
     vcpu->run = (struct resume_run){
-        .valid = 0xff,
+        .valid = 0x3ff,
         .mp_state = RESUME_MP_RUNNING,
         .exception_vector = RESUME_NO_EVENT,
         .interrupt_vector = RESUME_NO_EVENT,
+        .apic_id = 0x105,
     };
 }
 

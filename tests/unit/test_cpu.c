@@ -136,7 +136,8 @@ static void states_are_checked(void **context)
     assert_int_equal(resume_cpu_check(&cpu, NULL, 0, NULL), RESUME_EINVAL);
 }
 
-static void xsave_layouts_are_compared(void **context)
+/* Another place is none of its business; another size, or none, is. */
+static void xsave_components_are_compared(void **context)
 {
     struct resume_vcpu vcpu;
     struct resume_diag diag;
@@ -145,19 +146,114 @@ static void xsave_layouts_are_compared(void **context)
     (void)context;
     linux_vcpu_user(&vcpu);
     vcpu.xsave.comp[0].offset = 832;
-    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_ECPU);
-    assert_string_equal(diag.field, "XSAVE component offset");
-    assert_int_equal(diag.expected, 576);
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_OK);
 
     linux_vcpu_user(&vcpu);
     vcpu.xsave.comp[0].size = 128;
     assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_ECPU);
     assert_string_equal(diag.field, "XSAVE component size");
+    assert_int_equal(diag.found, 128);
+    assert_int_equal(diag.expected, 256);
+    /* Not for a component that the guest has not enabled. */
+    vcpu.ctrl.xcr0 = 3;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_OK);
+    vcpu.ctrl.xcr0 = 7;
+    vcpu.ctrl.valid &= ~RESUME_CTRL_XCR0;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_OK);
 
     linux_vcpu_user(&vcpu);
-    vcpu.xsave.comp[0].id = 9;
+    cpu.comp_count = 0;
     assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_ECPU);
     assert_string_equal(diag.field, "XSAVE component");
+    assert_int_equal(diag.found, 2);
+}
+
+static void five_levels_need_la57(void **context)
+{
+    struct leaf copy[sizeof(table) / sizeof(table[0])];
+    struct resume_vcpu vcpu;
+    struct resume_diag diag;
+    struct resume_cpu cpu = identify(table);
+    size_t i = 0;
+
+    (void)context;
+    linux_vcpu_user(&vcpu);
+    vcpu.ctrl.cr4 |= 1u << 12;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, &diag), RESUME_ECPU);
+    assert_string_equal(diag.field, "cr4");
+    assert_int_equal(diag.found, 1u << 12);
+    memcpy(copy, table, sizeof(copy));
+    while (copy[i].leaf != 7) {
+        i++;
+    }
+    copy[i].out[2] |= 1u << 16;
+    cpu = identify(copy);
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, NULL), RESUME_OK);
+}
+
+/* CR4.CET comes with shadow stacks (ECX 7) or with branch tracking (EDX 20). */
+static void either_half_of_cet_will_do(void **context)
+{
+    struct leaf copy[sizeof(table) / sizeof(table[0])];
+    size_t i = 0;
+
+    (void)context;
+    memcpy(copy, table, sizeof(copy));
+    while (copy[i].leaf != 7) {
+        i++;
+    }
+    assert_int_equal(identify(copy).cr4_allowed >> 23 & 1, 0);
+    copy[i].out[2] |= 1u << 7;
+    assert_int_equal(identify(copy).cr4_allowed >> 23 & 1, 1);
+    memcpy(copy, table, sizeof(copy));
+    copy[i].out[3] |= 1u << 20;
+    assert_int_equal(identify(copy).cr4_allowed >> 23 & 1, 1);
+}
+
+static void xss_needs_xsaves(void **context)
+{
+    static const struct leaf xsaves = {0xd, 1, {0xf, 0, 0x1800, 0x1}};
+    struct leaf copy[sizeof(table) / sizeof(table[0])];
+    struct resume_vcpu vcpu;
+    struct resume_diag diag;
+    struct resume_cpu cpu = identify(table);
+    size_t i = 0;
+
+    (void)context;
+    assert_int_equal(cpu.xss_allowed, 0);
+    linux_vcpu_user(&vcpu);
+    vcpu.ctrl.xss = 0x800;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 2, &diag), RESUME_ECPU);
+    assert_string_equal(diag.field, "xss");
+    assert_int_equal(diag.found, 0x800);
+    vcpu.ctrl.valid &= ~RESUME_CTRL_XSS;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 2, &diag), RESUME_OK);
+    vcpu.ctrl.valid |= RESUME_CTRL_XSS;
+    /* In place of a leaf that this test can spare. */
+    memcpy(copy, table, sizeof(copy));
+    while (copy[i].leaf != 0x80000008) {
+        i++;
+    }
+    copy[i] = xsaves;
+    cpu = identify(copy);
+    assert_true(cpu.xss_allowed == UINT64_C(0x100001800));
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 2, &diag), RESUME_OK);
+    vcpu.ctrl.xss = 0x2000;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 2, &diag), RESUME_ECPU);
+    copy[i].out[0] = 7; /* XSAVEOPT, XSAVEC, XGETBV, no XSAVES: what ECX says does not count */
+    assert_int_equal(identify(copy).xss_allowed, 0);
+}
+
+static void dormant_vcpus_fit_everywhere(void **context)
+{
+    struct resume_vcpu vcpu;
+    struct resume_cpu cpu = identify(table);
+
+    (void)context;
+    linux_vcpu_user(&vcpu);
+    vcpu.ctrl.cr4 |= 1u << 21;
+    vcpu.run.mp_state = RESUME_MP_WAIT_SIPI;
+    assert_int_equal(resume_cpu_check(&cpu, &vcpu, 0, NULL), RESUME_OK);
 }
 
 static void tsc_aux_needs_rdtscp(void **context)
@@ -185,7 +281,11 @@ int main(void)
         cmocka_unit_test(a_32_bit_cpu_is_refused),
         cmocka_unit_test(leaves_beyond_the_maximum_count_as_absent),
         cmocka_unit_test(states_are_checked),
-        cmocka_unit_test(xsave_layouts_are_compared),
+        cmocka_unit_test(xsave_components_are_compared),
+        cmocka_unit_test(five_levels_need_la57),
+        cmocka_unit_test(either_half_of_cet_will_do),
+        cmocka_unit_test(xss_needs_xsaves),
+        cmocka_unit_test(dormant_vcpus_fit_everywhere),
         cmocka_unit_test(tsc_aux_needs_rdtscp),
     };
 

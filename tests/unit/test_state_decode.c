@@ -138,6 +138,7 @@ static void values_without_validity_are_refused(void **state)
         {0x0102, 72, "apic_base"},  {0x0103, 8, "dr0"},
         {0x0103, 40, "dr6"},        {0x0103, 48, "dr7"},
         {0x0104, 8, "mp_state"},    {0x0104, 36, "interrupt_vector"},
+        {0x0104, 40, "apic_id"},    {0x0104, 44, "shadow_length"},
     };
 
     (void)state;
@@ -165,8 +166,8 @@ static void unknown_validity_bits_are_refused(void **state)
     static const struct {
         uint16_t tag;
         unsigned first_unknown;
-    } records[] = {{0x0001, 4}, {0x0002, 1}, {0x0100, 18}, {0x0101, 10}, {0x0102, 9},
-                   {0x0103, 6}, {0x0104, 8}, {0x0105, 1},  {0x0106, 1}};
+    } records[] = {{0x0001, 4}, {0x0002, 1},  {0x0100, 18}, {0x0101, 10}, {0x0102, 9},
+                   {0x0103, 6}, {0x0104, 10}, {0x0105, 1},  {0x0106, 1}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
@@ -200,9 +201,9 @@ static void grow(struct blob *blob, const void *arg)
 
     (void)arg;
     blob_insert(blob, blob_after(blob, at), 8);
-    blob_put(blob, at + 12, 4, 48);
-    blob_put(blob, at + 16, 8, 0x1ff);
-    blob_put(blob, at + 56, 8, UINT64_MAX);
+    blob_put(blob, at + 12, 4, 56);
+    blob_put(blob, at + 16, 8, 0x7ff);
+    blob_put(blob, at + 64, 8, UINT64_MAX);
     at = blob_record(blob, 0x0105, 0);
     blob_insert(blob, blob_after(blob, at), 8);
     blob_put(blob, at + 12, 4, blob_get(blob, at + 12, 4) + 5);
@@ -219,9 +220,36 @@ static void records_of_a_later_minor_version(void **state)
     assert_int_equal(decode(&blob, &vcpu, NULL), RESUME_OK);
     assert_same(&vcpu, &good.vcpu);
     /* The same bytes in this minor version are not. */
-    blob_put(&blob, 10, 2, 0);
+    blob_put(&blob, 10, 2, 1);
     blob_seal(&blob);
     assert_int_equal(decode(&blob, &vcpu, NULL), RESUME_ELENGTH);
+}
+
+/* Minor version 0: RUN ended with the interrupt; what was not there is not valid. */
+static void shrink(struct blob *blob, const void *arg)
+{
+    size_t at = blob_record(blob, 0x0104, 0);
+
+    (void)arg;
+    blob_remove(blob, at + 56, 8);
+    blob_put(blob, at + 12, 4, 40);
+    blob_put(blob, at + 16, 8, 0xff);
+    blob_put(blob, 10, 2, 0);
+}
+
+static void records_of_the_first_minor_version(void **state)
+{
+    static struct blob blob;
+    struct resume_vcpu vcpu;
+    struct resume_vcpu expected = good.vcpu;
+
+    (void)state;
+    expected.run.valid = 0xff;
+    expected.run.apic_id = 0;
+    expected.run.shadow_length = 0;
+    blob_build(&blob, &good.machine, &good.vcpu, 1, shrink, NULL);
+    assert_int_equal(decode(&blob, &vcpu, NULL), RESUME_OK);
+    assert_same(&vcpu, &expected);
 }
 
 static void each_vcpu_has_its_own_records(void **state)
@@ -275,6 +303,7 @@ int main(void)
         cmocka_unit_test(values_without_validity_are_refused),
         cmocka_unit_test(unknown_validity_bits_are_refused),
         cmocka_unit_test(records_of_a_later_minor_version),
+        cmocka_unit_test(records_of_the_first_minor_version),
         cmocka_unit_test(each_vcpu_has_its_own_records),
         cmocka_unit_test(wrong_arguments_are_refused),
     };

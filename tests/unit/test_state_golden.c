@@ -114,8 +114,8 @@ static void names_are_unique(void **state)
 static void bytes_are_where_the_format_says(void **state)
 {
     static uint8_t bytes[BLOB_MAX];
-    static const uint8_t header[] = {'R', 'S', 'M',  'S', 'T', 'A', 'T', 'E', 1, 0, 0, 0, 0, 0,
-                                     64,  0,   0xf0, 7,   0,   0,   0,   0,   0, 0, 1, 0, 0, 0};
+    static const uint8_t header[] = {'R', 'S', 'M',  'S', 'T', 'A', 'T', 'E', 1, 0, 1, 0, 0, 0,
+                                     64,  0,   0xf8, 7,   0,   0,   0,   0,   0, 0, 1, 0, 0, 0};
     static const uint8_t rip[] = {0xac, 0xc5, 0x4e, 0, 0, 0, 0, 0, 6, 2, 0, 0, 0, 0, 0, 0};
     static const uint8_t machine[] = {1,   0, 1, 0, 1,   0, 0, 0, 0xff, 0xff, 0xff, 0xff,
                                       144, 0, 0, 0, 0xf, 0, 0, 0, 0,    0,    0,    0,
@@ -124,8 +124,8 @@ static void bytes_are_where_the_format_says(void **state)
 
     (void)state;
     assert_string_equal(golden_cases[1].name, "user_mode");
-    /* 64 header, 160, 64, 168, 264, 96, 72, 56, 208 and 880 for the records. */
-    assert_int_equal(length, 2032);
+    /* 64 header, 160, 64, 168, 264, 96, 72, 64, 208 and 880 for the records. */
+    assert_int_equal(length, 2040);
     assert_memory_equal(bytes, header, sizeof(header));
     assert_memory_equal(bytes + 64, machine, sizeof(machine));
     /* 64 header, 160 MACHINE, 64 MEMMAP, 16 header of GPR, 8 validity, 16 registers. */

@@ -179,6 +179,12 @@ CHANGE(msr_twice, good_state_add_msr(good, RESUME_MSR_LSTAR, 0, 0xffffffff818000
 CHANGE(msr_efer_differs, good_state_add_msr(good, RESUME_MSR_EFER, 0, 0x501))
 CHANGE(msr_fs_base_differs, good_state_add_msr(good, RESUME_MSR_FS_BASE, 0, 0))
 CHANGE(msr_gs_base_differs, good_state_add_msr(good, RESUME_MSR_GS_BASE, 0, 0))
+CHANGE(msr_xss_differs, good_state_add_msr(good, 0xda0, 0, 0x800))
+CHANGE(pl0_ssp_not_canonical, good_state_add_msr(good, 0x6a4, 0, NOT_CANONICAL))
+CHANGE(pl3_ssp_not_canonical, good_state_add_msr(good, 0x6a7, 0, NOT_CANONICAL))
+CHANGE(ssp_table_not_canonical, good_state_add_msr(good, 0x6a8, 0, NOT_CANONICAL))
+CHANGE(u_cet_not_canonical, good_state_add_msr(good, 0x6a0, 0, NOT_CANONICAL))
+CHANGE(s_cet_not_canonical, good_state_add_msr(good, 0x6a2, 0, NOT_CANONICAL))
 CHANGE(msr_apic_base_differs, good_state_add_msr(good, RESUME_MSR_APIC_BASE, 0, 0xfee00800))
 
 /* XSAVE image. */
@@ -207,6 +213,12 @@ CHANGE(components_overlap,
 /* Enumerated values, and what is no record at all. */
 CHANGE(mp_state_4, v->run.mp_state = 4)
 CHANGE(exception_vector_32, v->run.exception_vector = 32)
+CHANGE(shadow_length_16, v->run.shadow_length = 16)
+CHANGE(sti_shadow_without_if, (v->run.interrupt_shadow = 1, v->regs.rflags &= ~BIT(9)))
+CHANGE(halted_in_a_shadow, (v->run.interrupt_shadow = 2, v->run.mp_state = RESUME_MP_HALTED))
+CHANGE(dormant_with_a_bad_vector, (v->run.mp_state = RESUME_MP_WAIT_SIPI, v->run.sipi_vector = 256))
+CHANGE(dormant_beyond_maximum,
+       (v->run.mp_state = RESUME_MP_WAIT_SIPI, v->msr_count = RESUME_MSR_MAX + 1))
 CHANGE(msrs_beyond_maximum, v->msr_count = RESUME_MSR_MAX + 1)
 CHANGE(components_beyond_maximum, v->xsave.comp_count = RESUME_XCOMP_MAX + 1)
 CHANGE(image_beyond_maximum, v->xsave.length = RESUME_XSAVE_MAX + 1)
@@ -344,6 +356,12 @@ static const struct rule rules[] = {
     RULE(msr_efer_differs, RESUME_ECONSISTENT, "EFER"),
     RULE(msr_fs_base_differs, RESUME_ECONSISTENT, "FS_BASE"),
     RULE(msr_gs_base_differs, RESUME_ECONSISTENT, "GS_BASE"),
+    RULE(msr_xss_differs, RESUME_ECONSISTENT, "XSS"),
+    RULE(pl0_ssp_not_canonical, RESUME_ECANON, "PL0_SSP"),
+    RULE(pl3_ssp_not_canonical, RESUME_ECANON, "PL3_SSP"),
+    RULE(ssp_table_not_canonical, RESUME_ECANON, "INTERRUPT_SSP_TABLE"),
+    RULE(u_cet_not_canonical, RESUME_ECANON, "U_CET"),
+    RULE(s_cet_not_canonical, RESUME_ECANON, "S_CET"),
     RULE(msr_apic_base_differs, RESUME_ECONSISTENT, "APIC_BASE"),
 
     RULE(mxcsr_bit_16, RESUME_EREGISTER, "mxcsr"),
@@ -366,6 +384,11 @@ static const struct rule rules[] = {
 
     RULE(mp_state_4, RESUME_EREGISTER, "mp_state"),
     RULE(exception_vector_32, RESUME_EREGISTER, "exception_vector"),
+    RULE(shadow_length_16, RESUME_EREGISTER, "shadow_length"),
+    RULE(sti_shadow_without_if, RESUME_ECONSISTENT, "interrupt_shadow"),
+    RULE(halted_in_a_shadow, RESUME_ECONSISTENT, "mp_state"),
+    RULE(dormant_with_a_bad_vector, RESUME_EREGISTER, "sipi_vector"),
+    RULE(dormant_beyond_maximum, RESUME_EINVAL, "vcpu"),
     RULE(msrs_beyond_maximum, RESUME_EINVAL, "vcpu"),
     RULE(components_beyond_maximum, RESUME_EINVAL, "vcpu"),
     RULE(image_beyond_maximum, RESUME_EINVAL, "vcpu"),
@@ -424,6 +447,17 @@ CHANGE(
     most_msrs, while (v->msr_count < RESUME_MSR_MAX) {
         good_state_add_msr(good, 0x1000 + v->msr_count, 0, 0);
     })
+CHANGE(shadow_of_sti, (v->run.interrupt_shadow = 1, v->run.shadow_length = 1))
+CHANGE(shadow_of_mov_ss,
+       (v->run.interrupt_shadow = 2, v->run.shadow_length = 2, v->regs.rflags &= ~BIT(9)))
+CHANGE(shadow_not_valid,
+       (v->run.valid &= ~RESUME_RUN_SHADOW, v->run.interrupt_shadow = 1, v->regs.rflags &= ~BIT(9)))
+CHANGE(waits_for_sipi, (memset(v, 0, sizeof(*v)), v->run.valid = RESUME_RUN_MP_STATE,
+                        v->run.mp_state = RESUME_MP_WAIT_SIPI))
+CHANGE(not_initialised, (memset(v, 0, sizeof(*v)), v->run.valid = RESUME_RUN_MP_STATE,
+                         v->run.mp_state = RESUME_MP_UNINITIALIZED))
+CHANGE(in_firmwares_loop, (v->run.mp_state = RESUME_MP_HALTED, v->regs.rflags = 2, v->ctrl.efer = 0,
+                           v->ctrl.cr0 = 0x10, SEG(CS).access = 0x9b))
 CHANGE(longest_image, v->xsave.length = RESUME_XSAVE_MAX)
 CHANGE(
     most_components, for (uint32_t i = 1; i < RESUME_XCOMP_MAX; i++) {
@@ -475,6 +509,12 @@ static const struct rule legal[] = {
     RULE(cet_with_wp, RESUME_OK, NULL),
     RULE(no_wp_without_cet, RESUME_OK, NULL),
     RULE(most_msrs, RESUME_OK, NULL),
+    RULE(shadow_of_sti, RESUME_OK, NULL),
+    RULE(shadow_of_mov_ss, RESUME_OK, NULL),
+    RULE(shadow_not_valid, RESUME_OK, NULL),
+    RULE(waits_for_sipi, RESUME_OK, NULL),
+    RULE(not_initialised, RESUME_OK, NULL),
+    RULE(in_firmwares_loop, RESUME_OK, NULL),
     RULE(longest_image, RESUME_OK, NULL),
     RULE(most_components, RESUME_OK, NULL),
     RULE(null_es_with_any_base, RESUME_OK, NULL),
@@ -568,8 +608,8 @@ static void every_required_field(void **state)
         assert_true(err == RESUME_OK || err == RESUME_EMISSING);
         required += err == RESUME_EMISSING;
     }
-    /* All but XSS, APIC_BASE and the 8 of RUN. */
-    assert_int_equal(required, count - 10);
+    /* All but XSS, APIC_BASE and the 10 of RUN. */
+    assert_int_equal(required, count - 12);
 }
 
 static void no_vcpu(void **state)
