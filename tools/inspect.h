@@ -6,20 +6,24 @@
 #include "memory_map.h"
 #include "view.h"
 
+#define INSPECT_ALL UINT32_MAX
+
 /*
  * inspect_print_text - everything, for people.
+ * @vcpu: the only vCPU to show, or INSPECT_ALL.
  * @map: the memory map, or NULL to leave it out.  @colour: with escape sequences.
  * @blocks: with UTF-8 block characters.
  */
-void inspect_print_text(const struct view *view, const struct memory_map *map, FILE *out,
-                        bool colour, bool blocks);
+void inspect_print_text(const struct view *view, uint32_t vcpu, const struct memory_map *map,
+                        FILE *out, bool colour, bool blocks);
 
 /*
  * inspect_print_json - everything, for programs.
+ * @vcpu: the only vCPU to show, or INSPECT_ALL.
  * Failures: EXIT_CODE_ENVIRONMENT.
  */
-int inspect_print_json(const struct view *view, const struct memory_map *map, FILE *out,
-                       struct report_failure *failure);
+int inspect_print_json(const struct view *view, uint32_t vcpu, const struct memory_map *map,
+                       FILE *out, struct report_failure *failure);
 
 /* The value of a wide register: @bytes (at most 64) of vector register @index, low byte first,
  * put together from the components of the XSAVE image. */
@@ -41,5 +45,7 @@ const char *inspect_home_kind(uint32_t kind);
 const char *inspect_landing_form(uint32_t form);
 const char *inspect_range_kind(uint32_t kind);
 const char *inspect_map_source(enum view_map_source source);
+/* "none", "after STI", "after MOV SS or POP SS", "after an unknown instruction". */
+const char *inspect_shadow(uint32_t interrupt_shadow);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include <string.h>
 
+#include <resume/landing.h>
+
 #include "inspect.h"
 
 enum { COMPONENT_AVX = 2, COMPONENT_ZMM_HIGH = 6, COMPONENT_HIGH_ZMM = 7 };
@@ -72,6 +74,13 @@ const char *inspect_landing_form(uint32_t form)
     default:
         return "unknown";
     }
+}
+
+const char *inspect_shadow(uint32_t interrupt_shadow)
+{
+    static const char *const names[] = {"none", "after STI", "after MOV SS or POP SS",
+                                        "after an unknown instruction"};
+    return interrupt_shadow < 4 ? names[interrupt_shadow] : names[3];
 }
 
 const char *inspect_range_kind(uint32_t kind)

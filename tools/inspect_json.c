@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <resume/landing.h>
+
 #include "decode.h"
 #include "inspect.h"
 
@@ -248,7 +250,9 @@ static json_t *run(const struct resume_run *run)
     set(json, "state", text(decode_run_state(run->mp_state)));
     set(json, "sipi_vector", number(run->sipi_vector));
     set(json, "smm", json_boolean(run->smm));
+    set(json, "apic_id", maybe_hex(run->apic_id, (run->valid & RESUME_RUN_APIC_ID) != 0));
     set(json, "interrupt_shadow", json_boolean(run->interrupt_shadow));
+    set(json, "interrupt_shadow_kind", text(inspect_shadow(run->interrupt_shadow)));
     set(json, "nmi_masked", json_boolean(run->nmi_masked));
     set(json, "nmi_pending", json_boolean(run->nmi_pending));
     set(json, "exception", event(run->exception_vector));
@@ -277,6 +281,7 @@ static json_t *vcpu_json(const struct resume_vcpu *vcpu, uint32_t index)
     json_t *json = object();
     uint32_t levels = decode_paging_levels(vcpu);
     set(json, "index", number(index));
+    set(json, "dormant", json_boolean(resume_vcpu_dormant(vcpu)));
     set(json, "mode", text(decode_mode(vcpu)));
     set(json, "cpl", number(decode_cpl(vcpu)));
     json_t *paging = object();
@@ -347,7 +352,15 @@ static json_t *memory(const struct view *view, const struct memory_map *map)
         set(json, "mapped_bytes", number(map->mapped_bytes));
         set(json, "kernel_code_bytes", number(map->code_bytes));
         set(json, "kernel_code", list);
-        set(json, "rip_pa", maybe_hex(map->rip_pa, map->have_rip));
+        set(json, "page_tables_of", number(map->tables_of));
+        list = array();
+        for (uint32_t i = 0; i < map->rip_count; i++) {
+            json_t *entry = object();
+            set(entry, "vcpu", number(map->rip[i].vcpu));
+            set(entry, "pa", hex(map->rip[i].pa));
+            append(list, entry);
+        }
+        set(json, "next_instructions", list);
     }
     return json;
 }
@@ -361,15 +374,32 @@ static json_t *home_json(const struct view *view)
     set(json, "length", number(home->length));
     set(json, "kind", text(inspect_home_kind(home->kind)));
     set(json, "fill", hex(home->fill));
-    if (!view->have_landing)
+    if (!view->have_layout)
         return json;
-    json_t *landing = object();
-    set(landing, "va", hex(view->landing.va));
-    set(landing, "length", number(view->landing.length));
-    set(landing, "form", text(inspect_landing_form(view->landing.form)));
-    set(landing, "leave", hex(view->landing.va + view->landing.leave));
-    set(landing, "differs", number(view->landing.differs));
-    set(json, "landing", landing);
+    const struct resume_image_layout *layout = &view->layout;
+    json_t *parts = object();
+    json_t *list = array();
+    set(parts, "blocks", number(RESUME_HOME_BLOCKS));
+    set(parts, "block_length", number(layout->block_length));
+    set(parts, "xsave_length", number(layout->xsave_length));
+    set(parts, "landings", number(layout->landings));
+    set(parts, "landing_length", number(RESUME_LANDING_MAX));
+    set(json, "layout", parts);
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        const struct resume_landing *landing = &view->landings[i];
+        const resume_va_t slot = view_slot_va(view, i);
+        if (resume_vcpu_dormant(&view->vcpus[i]))
+            continue;
+        json_t *entry = object();
+        set(entry, "vcpu", number(i));
+        set(entry, "va", hex(slot + landing->entry));
+        set(entry, "form", text(inspect_landing_form(landing->form)));
+        set(entry, "leave", hex(slot + landing->leave));
+        set(entry, "remains", hex(slot + landing->remains));
+        set(entry, "differs", number(landing->differs));
+        append(list, entry);
+    }
+    set(json, "landings", list);
     return json;
 }
 
@@ -387,8 +417,8 @@ static json_t *devices(const struct view *view)
     return list;
 }
 
-int inspect_print_json(const struct view *view, const struct memory_map *map, FILE *out,
-                       struct report_failure *failure)
+int inspect_print_json(const struct view *view, uint32_t vcpu, const struct memory_map *map,
+                       FILE *out, struct report_failure *failure)
 {
     json_t *root = NULL;
     json_t *list;
@@ -403,8 +433,10 @@ int inspect_print_json(const struct view *view, const struct memory_map *map, FI
     set(machine, "accelerator", text(view_accel_name(view->machine.accel)));
     set(machine, "producer", text(view->machine.producer));
     set(root, "machine", machine);
-    for (uint32_t i = 0; i < view->vcpu_count; i++)
-        append(list, vcpu_json(&view->vcpus[i], i));
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        if (vcpu == INSPECT_ALL || vcpu == i)
+            append(list, vcpu_json(&view->vcpus[i], i));
+    }
     set(root, "vcpus", list);
     set(root, "memory", memory(view, map));
     set(root, "home", view->have_plan ? home_json(view) : keep(json_null()));

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <resume/landing.h>
+
 #include "decode.h"
 #include "inspect.h"
 
@@ -202,9 +204,10 @@ static void print_events(const struct text *text, const struct resume_run *run)
     if ((run->valid & RESUME_RUN_MP_STATE) != 0)
         fprintf(text->out, "  %s%s\n", decode_run_state(run->mp_state),
                 run->smm != 0 ? ", in system management mode" : "");
+    if ((run->valid & RESUME_RUN_APIC_ID) != 0)
+        fprintf(text->out, "  APIC ID %u\n", run->apic_id);
     fprintf(text->out, "  interrupt shadow: %s, NMIs: %s%s\n",
-            run->interrupt_shadow != 0 ? "yes" : "no",
-            run->nmi_masked != 0 ? "blocked" : "not blocked",
+            inspect_shadow(run->interrupt_shadow), run->nmi_masked != 0 ? "blocked" : "not blocked",
             run->nmi_pending != 0 ? ", one pending" : "");
     if (run->exception_vector != RESUME_NO_EVENT)
         fprintf(text->out, "  exception %u pending\n", run->exception_vector);
@@ -221,7 +224,11 @@ static void print_verdict(const struct text *text, const struct resume_vcpu *vcp
         ret = resume_vcpu_check_scope(vcpu, index, &diag);
         what = "is not restored by this version";
     }
-    if (ret == 0)
+    if (ret == 0 && resume_vcpu_dormant(vcpu))
+        fputs(
+            "  the guest has not started it: it stays with the devices, and waits for the guest\n",
+            text->out);
+    else if (ret == 0)
         fputs("  the state is consistent, and this version can restore it\n", text->out);
     else
         fprintf(text->out, "  the state %s: %s, %s: %s (found 0x%llx, expected 0x%llx)\n", what,
@@ -230,7 +237,8 @@ static void print_verdict(const struct text *text, const struct resume_vcpu *vcp
 
 static void print_vcpu(const struct text *text, const struct resume_vcpu *vcpu, uint32_t index)
 {
-    heading(text, "vCPU %u: %s, CPL %u, %s, %s", index, decode_mode(vcpu), decode_cpl(vcpu),
+    heading(text, "vCPU %u: %s%s, CPL %u, %s, %s", index,
+            resume_vcpu_dormant(vcpu) ? "dormant, " : "", decode_mode(vcpu), decode_cpl(vcpu),
             decode_paging(vcpu), decode_run_state(vcpu->run.mp_state));
     print_verdict(text, vcpu, index);
     print_registers(text, &vcpu->regs);
@@ -243,19 +251,43 @@ static void print_vcpu(const struct text *text, const struct resume_vcpu *vcpu, 
     print_events(text, &vcpu->run);
 }
 
+static void print_part(const struct text *text, const struct view *view, const char *name,
+                       uint64_t offset, uint64_t length, const char *what)
+{
+    fprintf(text->out, "  %-8s %016llx at physical %llx, %llu bytes %s\n", name,
+            (ull)(view->plan.home.va + offset), (ull)(view->plan.home.pa + offset), (ull)length,
+            what);
+}
+
 static void print_home(const struct text *text, const struct view *view)
 {
     const struct resume_home *home = &view->plan.home;
-    heading(text, "Home and landing");
-    fprintf(text->out, "  home     %016llx at physical %llx, %llu bytes of %s (0x%02x)\n",
-            (ull)home->va, (ull)home->pa, (ull)home->length, inspect_home_kind(home->kind),
-            home->fill);
-    if (view->have_landing)
-        fprintf(text->out,
-                "  landing  %016llx, %u bytes; leaves with %s at %016llx; %u bytes stay changed\n",
-                (ull)view->landing.va, view->landing.length,
-                inspect_landing_form(view->landing.form),
-                (ull)(view->landing.va + view->landing.leave), view->landing.differs);
+    const struct resume_image_layout *layout = &view->layout;
+    char what[64];
+    heading(text, "Home and landings");
+    snprintf(what, sizeof(what), "of %s (0x%02x)", inspect_home_kind(home->kind), home->fill);
+    print_part(text, view, "home", 0, home->length, what);
+    if (!view->have_layout)
+        return;
+    print_part(text, view, "  common", 0, RESUME_HOME_BLOCKS, "for all vCPUs");
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        snprintf(what, sizeof(what), "for vCPU %u%s", i,
+                 resume_vcpu_dormant(&view->vcpus[i]) ? ", which is dormant" : "");
+        print_part(text, view, "  block", RESUME_HOME_BLOCKS + (uint64_t)i * layout->block_length,
+                   layout->block_length, what);
+    }
+    print_part(text, view, "  slots", layout->landings, layout->length - layout->landings,
+               "for the landings");
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        const struct resume_landing *landing = &view->landings[i];
+        const resume_va_t slot = view_slot_va(view, i);
+        if (!resume_vcpu_dormant(&view->vcpus[i]))
+            fprintf(text->out,
+                    "  landing  %016llx of vCPU %u; leaves with %s at %016llx; %u bytes stay "
+                    "changed\n",
+                    (ull)(slot + landing->entry), i, inspect_landing_form(landing->form),
+                    (ull)(slot + landing->leave), landing->differs);
+    }
 }
 
 static void print_memory(const struct text *text, const struct view *view,
@@ -273,15 +305,16 @@ static void print_memory(const struct text *text, const struct view *view,
                 inspect_range_kind(range->kind), range->block);
     }
     if (map->have_tables) {
-        fprintf(text->out, "  page tables of vCPU 0: %llu pages, mapping %s\n",
+        fprintf(text->out, "  page tables of vCPU %u: %llu pages, mapping %s\n", map->tables_of,
                 (ull)map->table_pages,
                 progress_format_bytes(map->mapped_bytes, size, sizeof(size)));
         for (uint32_t i = 0; i < map->code_count; i++)
             fprintf(text->out, "  kernel code %016llx at physical %llx, %s\n", (ull)map->code[i].va,
                     (ull)map->code[i].pa,
                     progress_format_bytes(map->code[i].length, size, sizeof(size)));
-        if (map->have_rip)
-            fprintf(text->out, "  next instruction at physical %llx\n", (ull)map->rip_pa);
+        for (uint32_t i = 0; i < map->rip_count; i++)
+            fprintf(text->out, "  next instruction of vCPU %u at physical %llx\n", map->rip[i].vcpu,
+                    (ull)map->rip[i].pa);
     }
     if (!map->have_pages)
         return; /* nothing to see but the ranges again */
@@ -289,8 +322,8 @@ static void print_memory(const struct text *text, const struct view *view,
     memory_map_print(map, text->out, text->colour, blocks);
 }
 
-void inspect_print_text(const struct view *view, const struct memory_map *map, FILE *out,
-                        bool colour, bool blocks)
+void inspect_print_text(const struct view *view, uint32_t vcpu, const struct memory_map *map,
+                        FILE *out, bool colour, bool blocks)
 {
     const struct text text = {.out = out, .colour = colour};
     char size[32];
@@ -303,8 +336,10 @@ void inspect_print_text(const struct view *view, const struct memory_map *map, F
             view->vcpu_count == 1 ? "" : "s");
     if (view->machine.producer[0] != '\0')
         fprintf(out, "  written by %s\n", view->machine.producer);
-    for (uint32_t i = 0; i < view->vcpu_count; i++)
-        print_vcpu(&text, &view->vcpus[i], i);
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        if (vcpu == INSPECT_ALL || vcpu == i)
+            print_vcpu(&text, &view->vcpus[i], i);
+    }
     if (view->have_plan)
         print_home(&text, view);
     if (map != NULL && map->cell_count > 0)

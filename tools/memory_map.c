@@ -131,7 +131,8 @@ static void walk_tables(struct memory_map *map, struct view *view, struct table_
     struct resume_paging paging;
     struct resume_paging_iter iter;
     struct resume_translation leaf;
-    if (!view_paging(view, &paging) ||
+    map->tables_of = view_first_vcpu(view);
+    if (!view_paging(view, map->tables_of, &paging) ||
         resume_paging_iter_init(&iter, &paging, 0, UINT64_MAX, TABLE_BUDGET) != 0)
         return;
     for (uint32_t leaves = 0; leaves < LEAF_BUDGET; leaves++) {
@@ -144,14 +145,26 @@ static void walk_tables(struct memory_map *map, struct view *view, struct table_
             add_code(map, &leaf);
     }
     map->have_tables = true;
-    if (resume_paging_walk(&paging,
-                           view->vcpus[0].regs.rip + view->vcpus[0].segs.seg[RESUME_CS].base, &leaf,
-                           NULL) == 0) {
-        map->have_rip = true;
-        map->rip_pa =
-            leaf.pa + (view->vcpus[0].regs.rip + view->vcpus[0].segs.seg[RESUME_CS].base - leaf.va);
-        mark(map, map->rip_pa, 1, MEMORY_RIP);
+}
+
+/* The next instruction of each vCPU, through its own page tables. */
+static int add_rips(struct memory_map *map, struct view *view, struct report_failure *failure)
+{
+    map->rip = calloc((size_t)view->vcpu_count + 1, sizeof(*map->rip));
+    if (map->rip == NULL)
+        return report_fail_memory(failure, "inspect");
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        const struct resume_vcpu *vcpu = &view->vcpus[i];
+        const resume_va_t va = vcpu->regs.rip + vcpu->segs.seg[RESUME_CS].base;
+        struct resume_paging paging;
+        struct resume_translation leaf;
+        if (!view_paging(view, i, &paging) || resume_paging_walk(&paging, va, &leaf, NULL) != 0)
+            continue;
+        const struct memory_rip rip = {i, leaf.pa + (va - leaf.va)};
+        map->rip[map->rip_count++] = rip;
+        mark(map, rip.pa, 1, MEMORY_RIP);
     }
+    return 0;
 }
 
 static int add_memory(struct memory_map *map, struct view *view, struct report_failure *failure)
@@ -163,7 +176,7 @@ static int add_memory(struct memory_map *map, struct view *view, struct report_f
         return report_fail_memory(failure, "inspect");
     walk_tables(map, view, &set);
     free(set.bits);
-    return 0;
+    return add_rips(map, view, failure);
 }
 
 int memory_map_make(struct memory_map *out, struct view *view, uint32_t columns, uint32_t rows,
@@ -201,5 +214,6 @@ int memory_map_make(struct memory_map *out, struct view *view, uint32_t columns,
 void memory_map_free(struct memory_map *map)
 {
     free(map->cells);
+    free(map->rip);
     memset(map, 0, sizeof(*map));
 }

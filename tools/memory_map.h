@@ -12,7 +12,7 @@
 #define MEMORY_CODE 1u   /* memory that the page tables map for the kernel to execute */
 #define MEMORY_TABLES 2u /* page tables */
 #define MEMORY_HOME 4u   /* the home */
-#define MEMORY_RIP 8u    /* the next instruction */
+#define MEMORY_RIP 8u    /* the next instruction of a vCPU */
 #define MEMORY_ROM 16u   /* ROM or flash */
 
 struct memory_cell {
@@ -37,6 +37,12 @@ struct memory_code {
 };
 #define MEMORY_CODE_MAX 64u
 
+/* Where the next instruction of a vCPU lies. */
+struct memory_rip {
+    uint32_t vcpu;
+    resume_pa_t pa;
+};
+
 /* Owned by the caller; members are read-only for him. */
 struct memory_map {
     uint64_t cell_size; /* bytes: a power of two, at least a page */
@@ -47,13 +53,14 @@ struct memory_map {
     uint32_t cell_count;
     struct memory_cell *cells; /* owned */
     bool have_tables;          /* the page tables could be read */
-    uint64_t table_pages;      /* page tables that vCPU 0 uses, without repetition */
+    uint32_t tables_of;        /* the vCPU whose they are: the first that is not dormant */
+    uint64_t table_pages;      /* page tables that it uses, without repetition */
     uint64_t mapped_bytes;     /* what they map */
     uint32_t code_count;       /* of those listed below, in ascending order of va */
     uint64_t code_bytes;       /* of all */
     struct memory_code code[MEMORY_CODE_MAX];
-    bool have_rip; /* the next instruction is mapped */
-    resume_pa_t rip_pa;
+    uint32_t rip_count;     /* vCPUs in long mode whose next instruction is mapped */
+    struct memory_rip *rip; /* owned */
 };
 
 /*

@@ -138,7 +138,8 @@ static void draw_legend(FILE *out, const struct memory_map *map, const struct vi
 
 static void draw_head(FILE *out, const struct memory_map *map, const struct view *view)
 {
-    const struct resume_vcpu *vcpu = view->vcpu_count > 0 ? &view->vcpus[0] : NULL;
+    const struct resume_vcpu *vcpu =
+        view->vcpu_count > 0 ? &view->vcpus[view_first_vcpu(view)] : NULL;
     unsigned y = 34;
     fprintf(out, "<text class=\"title\" x=\"%d\" y=\"%u\">Memory of a %s", LEFT, y,
             view_kind_text(view->kind));
@@ -148,17 +149,20 @@ static void draw_head(FILE *out, const struct memory_map *map, const struct view
     }
     fputs("</text>\n", out);
     y += HEAD_LINE + 2;
-    if (vcpu != NULL)
-        fprintf(out, "<text x=\"%d\" y=\"%u\">%s, CPL %u, %s; RIP %llx, CR3 %llx</text>\n", LEFT, y,
-                decode_mode(vcpu), decode_cpl(vcpu), decode_paging(vcpu), (ull)vcpu->regs.rip,
-                (ull)vcpu->ctrl.cr3);
+    if (vcpu != NULL) {
+        fprintf(out, "<text x=\"%d\" y=\"%u\">", LEFT, y);
+        if (view->vcpu_count > 1)
+            fprintf(out, "%u vCPUs; vCPU %u: ", view->vcpu_count, view_first_vcpu(view));
+        fprintf(out, "%s, CPL %u, %s; RIP %llx, CR3 %llx</text>\n", decode_mode(vcpu),
+                decode_cpl(vcpu), decode_paging(vcpu), (ull)vcpu->regs.rip, (ull)vcpu->ctrl.cr3);
+    }
     y += HEAD_LINE;
     if (view->have_plan)
         fprintf(out, "<text x=\"%d\" y=\"%u\">home at %llx, physical %llx%s%llx</text>\n", LEFT, y,
                 (ull)view->plan.home.va, (ull)view->plan.home.pa,
-                view->have_landing ? "; landing at " : "; ends at ",
-                (ull)(view->have_landing ? view->landing.va
-                                         : view->plan.home.va + view->plan.home.length));
+                view->have_layout ? "; landings from " : "; ends at ",
+                (ull)(view->have_layout ? view_slot_va(view, 0)
+                                        : view->plan.home.va + view->plan.home.length));
     else if (map->code_count > 0)
         fprintf(out, "<text x=\"%d\" y=\"%u\">kernel code at %llx, physical %llx</text>\n", LEFT, y,
                 (ull)map->code[0].va, (ull)map->code[0].pa);

@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include <resume/format.h>
+#include <resume/landing.h>
 
+#include "decode.h"
+#include "shadow.h"
 #include "view_internal.h"
 
 static const char advice_kind[] =
@@ -62,6 +65,7 @@ void view_close(struct view *view)
     free(view->blob);
     free(view->xsave);
     free(view->vcpus);
+    free(view->landings);
     free(view->ranges);
     free(view->blocks);
     free(view->devices);
@@ -118,6 +122,7 @@ static int load_state(struct view *view, const char *path, struct report_failure
     int ret = read_file(path, RESUME_FORMAT_SIZE_MAX, &view->blob, &length, failure);
     if (ret != 0)
         return ret;
+    view->blob_length = length;
     if (view->kind == VIEW_STATE)
         view->file_size = length;
     ret = resume_state_open(view->blob, length, &state, &diag);
@@ -150,7 +155,53 @@ static int load_state(struct view *view, const char *path, struct report_failure
     return 0;
 }
 
-/* The one place that knows how the home and the landing come out of a plan. */
+uint32_t view_first_vcpu(const struct view *view)
+{
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        if (!resume_vcpu_dormant(&view->vcpus[i]))
+            return i;
+    }
+    return 0;
+}
+
+resume_va_t view_slot_va(const struct view *view, uint32_t index)
+{
+    return view->plan.home.va + view->layout.landings + (uint64_t)index * RESUME_LANDING_MAX;
+}
+
+/* What the firmware will make of state and plan. When it would refuse them there is no layout. */
+static int lay_out(struct view *view, const uint8_t *plan, size_t length,
+                   struct report_failure *failure)
+{
+    struct resume_guest guest;
+    struct resume_vcpu scratch;
+    if (resume_guest_open(view->blob, view->blob_length, &scratch, &guest, NULL) != 0 ||
+        resume_guest_plan(&guest, plan, length, NULL) != 0)
+        return 0;
+    view->landings = calloc(view->vcpu_count, sizeof(*view->landings));
+    if (view->landings == NULL)
+        return report_fail_memory(failure, "inspect");
+    view->layout = guest.layout;
+    view->have_layout = true;
+    for (uint32_t i = 0; i < view->vcpu_count; i++) {
+        const struct resume_landing_place place = {
+            .slot_va = view_slot_va(view, i),
+            .fill = view->plan.home.fill,
+            .last_out = i == guest.set.first,
+            .others = guest.set.active - 1,
+            .left_va =
+                view->plan.home.va + RESUME_HOME_CONTROL + offsetof(struct resume_control, left),
+            .refill_va = view->plan.home.va,
+            .refill_length = guest.layout.landings,
+        };
+        if (!resume_vcpu_dormant(&view->vcpus[i]) &&
+            resume_landing_compose(&view->vcpus[i], &place, &view->landings[i]) != 0)
+            view->have_layout = false;
+    }
+    return 0;
+}
+
+/* The one place that knows how the home and the landings come out of a plan. */
 static int load_plan(struct view *view, const char *path, struct report_failure *failure)
 {
     struct resume_diag diag;
@@ -160,14 +211,14 @@ static int load_plan(struct view *view, const char *path, struct report_failure 
     if (ret != 0)
         return ret;
     ret = resume_plan_read(data, length, &view->plan, &diag);
+    if (ret == 0) {
+        view->have_plan = true;
+        ret = lay_out(view, data, length, failure);
+    } else {
+        ret = report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
+    }
     free(data);
-    if (ret != 0)
-        return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
-    view->have_plan = true;
-    if (view->vcpu_count > 0 &&
-        resume_landing_compose(&view->vcpus[0], &view->plan.home, &view->landing) == 0)
-        view->have_landing = true;
-    return 0;
+    return ret;
 }
 
 static int load_manifest(struct view *view, struct report_failure *failure)
@@ -273,20 +324,11 @@ int view_open(struct view *view, const char *path, bool with_memory, struct repo
     return ret;
 }
 
-bool view_paging(struct view *view, struct resume_paging *out)
+bool view_paging(struct view *view, uint32_t index, struct resume_paging *out)
 {
-    if (!view->have_ram || view->vcpu_count == 0)
+    if (!view->have_ram || index >= view->vcpu_count ||
+        decode_paging_levels(&view->vcpus[index]) == 0)
         return false;
-    const struct resume_vcpu *vcpu = &view->vcpus[0];
-    bool la57 = (vcpu->ctrl.cr4 >> 12 & 1) != 0;
-    if ((vcpu->ctrl.cr0 >> 31 & 1) == 0 || (vcpu->ctrl.efer >> 10 & 1) == 0)
-        return false;
-    *out = (struct resume_paging){
-        .phys = ram_phys(&view->ram),
-        .root_pa = vcpu->ctrl.cr3 & UINT64_C(0x000ffffffffff000),
-        .levels = la57 ? 5 : 4,
-        .nxe = (vcpu->ctrl.efer >> 11 & 1) != 0,
-        .pa_bits = 52,
-    };
+    vcpu_paging(&view->ram, &view->vcpus[index], out);
     return true;
 }

@@ -6,9 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <resume/landing.h>
-#include <resume/plan.h>
-#include <resume/state.h>
+#include <resume/guest.h>
 
 #include "manifest.h"
 #include "ram.h"
@@ -39,7 +37,8 @@ struct view {
     const char *path;   /* as given; borrowed */
     uint64_t file_size; /* of the stream or blob; 0 when not known */
     uint8_t *blob;      /* owned: the state blob, when the vCPUs come from one */
-    uint8_t *xsave;     /* owned: XSAVE images, when they come from a stream */
+    size_t blob_length;
+    uint8_t *xsave; /* owned: XSAVE images, when they come from a stream */
     struct resume_machine machine;
     uint32_t vcpu_count;
     struct resume_vcpu *vcpus; /* owned */
@@ -58,8 +57,9 @@ struct view {
 
     bool have_plan;
     struct resume_plan plan;
-    bool have_landing;
-    struct resume_landing landing;
+    bool have_layout; /* state and plan fit each other: */
+    struct resume_image_layout layout;
+    struct resume_landing *landings; /* owned: [vcpu_count], of those that are not dormant */
 };
 
 /*
@@ -81,8 +81,14 @@ const char *view_kind_name(enum view_kind kind);
 /* "unknown", "TCG", "KVM". */
 const char *view_accel_name(uint32_t accel);
 
-/* The page tables of vCPU 0, readable through view->ram. Returns false when it has no long-mode
+/* The first vCPU that is not dormant; 0 when all are. */
+uint32_t view_first_vcpu(const struct view *view);
+
+/* Where the slot of a vCPU's landing begins. @view: with have_layout. */
+resume_va_t view_slot_va(const struct view *view, uint32_t index);
+
+/* The page tables of vCPU @index, readable through view->ram. Returns false when it has no long-mode
  * paging or the RAM is not indexed. @out borrows @view. */
-bool view_paging(struct view *view, struct resume_paging *out);
+bool view_paging(struct view *view, uint32_t index, struct resume_paging *out);
 
 #endif

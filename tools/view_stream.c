@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "qemu_cpu.h"
+#include "shadow.h"
 #include "view_internal.h"
 #include "vmdesc.h"
 
@@ -229,5 +230,10 @@ int view_load_stream(struct view *view, const char *path, bool with_memory,
     int ret = read_all(view, fd, seekable && with_memory, path, failure);
     if (ret == 0 && view->have_ram)
         ret = place_ram(view, path, failure);
+    for (uint32_t i = 0; ret == 0 && view->kind == VIEW_STREAM && i < view->vcpu_count; i++) {
+        struct resume_paging paging;
+        if (view_paging(view, i, &paging))
+            shadow_complete(&view->vcpus[i], &paging);
+    }
     return ret;
 }
