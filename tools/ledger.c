@@ -90,8 +90,8 @@ static void print_landing(FILE *out, const struct ledger_landing *landing)
 {
     if (!landing->active)
         return;
-    fprintf(out, "  vCPU %" PRIu32 ": %" PRIu32 " byte%s differ", landing->vcpu, landing->bytes,
-            landing->bytes == 1 ? "" : "s");
+    fprintf(out, "  vCPU %" PRIu32 ": %" PRIu32 " byte%s", landing->vcpu, landing->bytes,
+            landing->bytes == 1 ? " differs" : "s differ");
     if (landing->bytes != 0)
         fprintf(out, ", all in the padding at %s0x%" PRIx64 "-0x%" PRIx64,
                 landing->has_pa ? "physical " : "offset ", landing->first, landing->last);

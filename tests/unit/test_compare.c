@@ -16,21 +16,70 @@
 #include "machine_stream.h"
 #include "stream_build.h"
 
-#define HOME_PAGES (RESUME_HOME_LENGTH / 4096u)
+/* RAM begins at 0x100000. Pages 4 to 27 are here; the home is pages 8 to 23 of RAM. */
+#define MEMORY_PAGE 4u
+#define MEMORY_PAGES 24u
 #define HOME_PAGE 8u
-#define LANDING_LENGTH 20u
+#define HOME_PAGES 16u
+#define HOME_LENGTH (HOME_PAGES * 4096u)
+#define SLOT_LENGTH 256u
+#define VCPUS 3u
+#define DORMANT 1u
 
 /* Two machines, and what the comparison says of them. */
 struct fixture {
     struct machine_stream source;
     struct machine_stream resumed;
+    struct machine_stream_cpu source_cpu[VCPUS];
+    struct machine_stream_cpu resumed_cpu[VCPUS];
     struct manifest manifest;
     struct splice_home home;
-    uint8_t landing[LANDING_LENGTH];
-    uint8_t home_pages[RESUME_HOME_LENGTH]; /* as the resumed VM has them */
+    uint8_t before[MEMORY_PAGES * 4096];
+    uint8_t after[MEMORY_PAGES * 4096];
+    uint8_t slot[VCPUS][SLOT_LENGTH];
+    struct compare_vcpu vcpu[VCPUS];
     struct ledger ledger;
     struct report_failure failure;
 };
+
+/* What page @page of RAM holds from byte @at on. */
+static uint8_t *memory(uint8_t *pages, uint32_t page, uint32_t at)
+{
+    return pages + (page - MEMORY_PAGE) * 4096 + at;
+}
+
+/* Byte @at of vCPU @index's slot in the home. */
+static uint8_t *slot(uint8_t *pages, uint32_t index, uint32_t at)
+{
+    return memory(pages, HOME_PAGE, HOME_LENGTH - VCPUS * SLOT_LENGTH + index * SLOT_LENGTH + at);
+}
+
+static void put_entry(uint8_t *pages, uint32_t page, uint32_t index, uint64_t entry)
+{
+    for (uint32_t i = 0; i < 8; i++)
+        memory(pages, page, index * 8)[i] = (uint8_t)(entry >> 8 * i);
+}
+
+/*
+ * vCPU 0 has its tables in pages 4 to 6 and maps the home by a large page; vCPU 2 has its own in
+ * pages 7 and 24 to 26 and maps it by small ones; vCPU 1 is dormant, what its CR3 names is in page
+ * 27. All at 0xffffffff80000000 for physical 0.
+ */
+static void put_tables(uint8_t *pages)
+{
+    memset(memory(pages, 4, 0), 0, 4 * 4096);
+    memset(memory(pages, 24, 0), 0, 4 * 4096);
+    put_entry(pages, 4, 511, 0x105023);
+    put_entry(pages, 5, 510, 0x106023);
+    put_entry(pages, 6, 0, 0x1e1);
+    put_entry(pages, 7, 511, 0x118023);
+    put_entry(pages, 24, 510, 0x119023);
+    put_entry(pages, 25, 0, 0x11a023);
+    for (uint64_t i = 0x100; i < 0x120; i++)
+        put_entry(pages, 26, (uint32_t)i, i << 12 | 0x161);
+    put_entry(pages, 27, 511, 0x105023);
+    put_entry(pages, 27, 0, 0x1e1);
+}
 
 static int setup(void **state)
 {
@@ -41,16 +90,31 @@ static int setup(void **state)
     f->manifest.range_count = 1;
     f->manifest.range[0] =
         (struct manifest_range){0x100000, 40 * 4096, 0, MANIFEST_RANGE_RAM, "pc.ram"};
+    f->home.va = 0xffffffff80108000;
     f->home.pa = 0x108000;
-    f->home.length = RESUME_HOME_LENGTH;
+    f->home.length = HOME_LENGTH;
     f->home.offset = HOME_PAGE * 4096u;
     strcpy(f->home.block, "pc.ram");
-    memset(f->landing, 0xa5, sizeof(f->landing));
-    for (uint64_t i = 0; i < HOME_PAGES; i++)
-        machine_stream_page(&f->source, HOME_PAGE + i, f->home_pages + i * 4096);
-    f->resumed.home = f->home_pages;
-    f->resumed.home_page = HOME_PAGE;
-    f->resumed.home_pages = HOME_PAGES;
+    for (uint64_t i = 0; i < MEMORY_PAGES; i++)
+        machine_stream_page(&f->source, MEMORY_PAGE + i, f->before + i * 4096);
+    put_tables(f->before);
+    memcpy(f->after, f->before, sizeof(f->after));
+    f->source.home = f->before;
+    f->resumed.home = f->after;
+    f->source.home_page = f->resumed.home_page = MEMORY_PAGE;
+    f->source.home_pages = f->resumed.home_pages = MEMORY_PAGES;
+    static const uint64_t cr3[VCPUS] = {0x104000, 0x11b000, 0x107018};
+    static const uint32_t remains[VCPUS] = {236, 0, 240};
+    for (uint32_t i = 0; i < VCPUS; i++) {
+        memset(f->slot[i], (int)(0xa1 + i), SLOT_LENGTH);
+        f->vcpu[i].instance = i;
+        f->vcpu[i].active = i != DORMANT;
+        f->vcpu[i].levels = 4;
+        f->vcpu[i].cr3 = cr3[i];
+        f->vcpu[i].slot_offset = HOME_LENGTH - (VCPUS - i) * SLOT_LENGTH;
+        f->vcpu[i].slot = f->slot[i];
+        f->vcpu[i].remains = remains[i];
+    }
     *state = f;
     return 0;
 }
@@ -74,9 +138,8 @@ static int compare_data(struct fixture *f, const uint8_t *a, size_t a_length, co
         .resumed_fd = resumed,
         .manifest = &f->manifest,
         .home = &f->home,
-        .landing_offset = RESUME_HOME_LENGTH - LANDING_LENGTH,
-        .landing_length = LANDING_LENGTH,
-        .landing = f->landing,
+        .vcpu = f->vcpu,
+        .vcpu_count = VCPUS,
     };
     ledger_free(&f->ledger);
     int result = compare_streams(&options, &f->ledger, &f->failure);
@@ -261,39 +324,62 @@ static void finds_a_byte_of_ram(void **state)
     assert_int_equal(f->ledger.pages_unexpected, 1);
 }
 
-/* The home is at 0x108000: in a large page at 0, or in 4 KiB pages of its own. */
 static void accepts_flags_of_the_entries_that_map_the_home(void **state)
 {
     static const struct {
+        uint32_t page;
+        uint32_t index;
         uint64_t before;
         uint64_t after;
         bool accepted;
     } cases[] = {
-        {0x00000000000000a1, 0x00000000000000e1, true},  /* a large page: dirty */
-        {0x0000000000000181, 0x00000000000001e1, true},  /* accessed and dirty */
-        {0x0000000000108121, 0x0000000000108161, true},  /* the home's first page */
-        {0x0000000000117121, 0x0000000000117161, true},  /* its last */
-        {0x0000000000118121, 0x0000000000118161, false}, /* the one behind */
-        {0x0000000000107121, 0x0000000000107161, false}, /* the one before */
-        {0x00000000002000a1, 0x00000000002000e1, false}, /* another large page */
-        {0x00000000000000a0, 0x00000000000000e0, false}, /* not present */
-        {0x00000000000000e1, 0x00000000000000a1, false}, /* cleared */
-        {0x00000000000000a1, 0x00000000000000a3, false}, /* made writable */
-        {0x00000000000000a1, 0x80000000000000e1, false}, /* and no-execute */
-        {0x00000000000000a1, 0x00000000000001e1, false}, /* and global */
+        {6, 0, 0x00000000000001a1, 0x00000000000001e1, true},       /* a large page: dirty */
+        {6, 0, 0x0000000000000181, 0x00000000000001e1, true},       /* accessed and dirty */
+        {26, 0x108, 0x0000000000108121, 0x0000000000108161, true},  /* the home's first page */
+        {26, 0x117, 0x0000000000117101, 0x0000000000117161, true},  /* its last */
+        {26, 0x118, 0x0000000000118121, 0x0000000000118161, false}, /* the one behind */
+        {26, 0x107, 0x0000000000107121, 0x0000000000107161, false}, /* the one before */
+        {4, 511, 0x0000000000105003, 0x0000000000105023, true},     /* of the root: accessed */
+        {7, 511, 0x0000000000118003, 0x0000000000118023, true},     /* of the other root */
+        {25, 0, 0x000000000011a003, 0x000000000011a023, true},
+        {25, 0, 0x000000000011a023, 0x000000000011a063, false}, /* no leaf: it has no dirty flag */
+        {27, 511, 0x0000000000105003, 0x0000000000105023, false}, /* nobody's who was resumed */
+        {27, 0, 0x00000000000001a1, 0x00000000000001e1, false},   /* nobody's */
+        {6, 1, 0x00000000002001a1, 0x00000000002001e1, false},    /* another large page */
+        {6, 0, 0x00000000000001e1, 0x00000000000001a1, false},    /* cleared */
+        {6, 0, 0x00000000000001a1, 0x00000000000001a3, false},    /* made writable */
+        {6, 0, 0x00000000000001a1, 0x80000000000001e1, false},    /* and no-execute */
+        {6, 0, 0x00000000000000a1, 0x00000000000001e1, false},    /* and global */
     };
     struct fixture *f = *state;
-    f->source.entry_page = 31;
-    f->resumed.entry_page = 31;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        f->source.entry = cases[i].before;
-        f->resumed.entry = cases[i].after;
+        put_tables(f->before);
+        put_tables(f->after);
+        put_entry(f->before, cases[i].page, cases[i].index, cases[i].before);
+        put_entry(f->after, cases[i].page, cases[i].index, cases[i].after);
         compare(f);
         assert_int_equal(f->ledger.page_count, 1);
+        if (ledger_clean(&f->ledger) != cases[i].accepted)
+            fail_msg("case %zu was %saccepted", i, cases[i].accepted ? "not " : "");
         assert_int_equal(f->ledger.page[0].reason != NULL, cases[i].accepted);
-        assert_int_equal(ledger_clean(&f->ledger), cases[i].accepted);
         assert_int_equal(f->ledger.home_bytes, 0);
     }
+    /* vCPU 1's tables count once it is resumed. */
+    put_tables(f->before);
+    put_tables(f->after);
+    put_entry(f->before, 27, 511, 0x105003);
+    f->vcpu[DORMANT].active = true;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    /* Several at once, of two vCPUs; and without addresses nothing can be told. */
+    put_entry(f->before, 6, 0, 0x181);
+    put_entry(f->before, 26, 0x108, 0x108121);
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    assert_int_equal(f->ledger.pages_expected, 3);
+    f->manifest.range_count = 0;
+    compare(f);
+    assert_int_equal(f->ledger.pages_unexpected, 3);
 }
 
 static void finds_a_missing_page(void **state)
@@ -327,11 +413,18 @@ static void finds_a_missing_block(void **state)
     assert_int_equal(f->ledger.pages_unexpected, 40);
 }
 
-static void accepts_the_landing_and_nothing_else_of_the_home(void **state)
+static void accepts_the_landings_and_nothing_else_of_the_home(void **state)
 {
     struct fixture *f = *state;
-    uint8_t *end = f->home_pages + RESUME_HOME_LENGTH - LANDING_LENGTH;
-    memcpy(end, f->landing, LANDING_LENGTH);
+    /* bytes that were the same before do not differ */
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < VCPUS; i += 2) {
+        uint32_t remains = i == 0 ? 236 : 240;
+        memcpy(slot(f->after, i, remains), f->slot[i] + remains, SLOT_LENGTH - remains);
+        memset(slot(f->before, i, 0), 0xcc, SLOT_LENGTH);
+        memset(slot(f->after, i, 0), 0xcc, remains);
+        first += SLOT_LENGTH - remains;
+    }
     compare(f);
     assert_true(ledger_clean(&f->ledger));
     assert_int_equal(f->ledger.pages_expected, 1);
@@ -339,21 +432,94 @@ static void accepts_the_landing_and_nothing_else_of_the_home(void **state)
     assert_true(f->ledger.page[0].in_home);
     assert_non_null(f->ledger.page[0].reason);
     assert_int_equal(f->ledger.page[0].offset, (HOME_PAGE + HOME_PAGES - 1) * 4096);
-    assert_true(f->ledger.home_bytes >= LANDING_LENGTH - 1);
-    assert_int_equal(f->ledger.home_bytes, f->ledger.page[0].bytes);
+    assert_int_equal(f->ledger.home_bytes, 36);
+    assert_int_equal(first, 36);
+    assert_int_equal(f->ledger.landing_count, VCPUS);
+    assert_true(f->ledger.landing[0].active);
+    assert_int_equal(f->ledger.landing[0].bytes, 20);
+    assert_true(f->ledger.landing[0].has_pa);
+    assert_int_equal(f->ledger.landing[0].first, 0x117dec);
+    assert_int_equal(f->ledger.landing[0].last, 0x117dff);
+    assert_false(f->ledger.landing[DORMANT].active);
+    assert_int_equal(f->ledger.landing[DORMANT].bytes, 0);
+    assert_int_equal(f->ledger.landing[2].bytes, 16);
+    assert_int_equal(f->ledger.landing[2].first, 0x117ff0);
+    assert_int_equal(f->ledger.landing[2].last, 0x117fff);
 
-    end[3] ^= 1; /* not what the landing consists of */
+    /* less than that is fine */
+    *slot(f->after, 0, 255) = 0xcc;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    assert_int_equal(f->ledger.landing[0].bytes, 19);
+
+    static const struct {
+        uint32_t vcpu;
+        uint32_t at;
+        uint8_t byte;
+    } wrong[] = {
+        {0, 250, 0xa2},       /* not what the landing consists of */
+        {0, 235, 0xa1},       /* it has not wiped itself */
+        {DORMANT, 255, 0xa2}, /* a vCPU that does not land */
+        {2, 255, 0xa1},       /* another's */
+        {2, 0, 0xa3},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        uint8_t *at = slot(f->after, wrong[i].vcpu, wrong[i].at);
+        uint8_t kept = *at;
+        *at = wrong[i].byte;
+        compare(f);
+        if (f->ledger.pages_unexpected != 1)
+            fail_msg("case %zu was accepted", i);
+        *at = kept;
+    }
+    *memory(f->after, HOME_PAGE + HOME_PAGES - 1, 5) ^= 1; /* before the slots */
     compare(f);
     assert_int_equal(f->ledger.pages_unexpected, 1);
-    end[3] ^= 1;
-    end[-1] ^= 1; /* before the landing */
-    compare(f);
-    assert_int_equal(f->ledger.pages_unexpected, 1);
-    end[-1] ^= 1;
-    f->home_pages[5] ^= 1; /* another page of the home */
+    *memory(f->after, HOME_PAGE + HOME_PAGES - 1, 5) ^= 1;
+    *memory(f->after, HOME_PAGE, 5) ^= 1; /* another page of the home */
     compare(f);
     assert_int_equal(f->ledger.pages_unexpected, 1);
     assert_int_equal(f->ledger.pages_expected, 1);
+}
+
+/* Each vCPU is compared with its own; one that was not resumed must be as it was. */
+static void compares_each_vcpu(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < VCPUS; i++) {
+        f->source_cpu[i] = (struct machine_stream_cpu){.rbx = 0x100 + i, .rip = 0x1000 + i};
+        f->resumed_cpu[i] = f->source_cpu[i];
+    }
+    f->source_cpu[DORMANT].halted = f->resumed_cpu[DORMANT].halted = 1;
+    f->source.cpus = f->resumed.cpus = VCPUS;
+    f->source.cpu = f->source_cpu;
+    f->resumed.cpu = f->resumed_cpu;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    assert_int_equal(f->ledger.cpu_identical, VCPUS * (CPU_FIELDS + 1));
+
+    f->resumed_cpu[2].rbx = 0x101;
+    compare(f);
+    assert_int_equal(f->ledger.cpu_unexpected, 1);
+    assert_int_equal(find(f, "cpu/env.regs[3]")->instance, 2);
+    f->resumed_cpu[2].rbx = 0x102;
+
+    /* A halted vCPU goes on when it was resumed: a dormant one does not. */
+    f->source_cpu[2].halted = 1;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    f->resumed_cpu[DORMANT].halted = 0;
+    compare(f);
+    assert_int_equal(f->ledger.cpu_unexpected, 1);
+    assert_int_equal(f->ledger.cpu_explained, 1);
+    f->resumed_cpu[DORMANT].halted = 1;
+    /* Interrupts may come in for it all the same, but do not get lost. */
+    f->resumed_cpu[DORMANT].interrupt_request = SPLICE_IRQ_HARD;
+    compare(f);
+    assert_true(ledger_clean(&f->ledger));
+    f->source_cpu[DORMANT].interrupt_request = SPLICE_IRQ_SIPI | SPLICE_IRQ_HARD;
+    compare(f);
+    assert_int_equal(f->ledger.cpu_unexpected, 1);
 }
 
 static void names_every_run_of_bytes(void **state)
@@ -361,7 +527,7 @@ static void names_every_run_of_bytes(void **state)
     struct fixture *f = *state;
     static const uint16_t bytes[] = {0, 1, 2, 100, 4094, 4095};
     for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++)
-        f->home_pages[bytes[i]] ^= 0xff;
+        *memory(f->after, HOME_PAGE, bytes[i]) ^= 0xff;
     compare(f);
     const struct ledger_page *page = &f->ledger.page[0];
     assert_int_equal(page->bytes, 6);
@@ -373,7 +539,7 @@ static void names_every_run_of_bytes(void **state)
     assert_int_equal(page->run[2].start, 4094);
     assert_int_equal(page->run[2].length, 2);
     for (size_t i = 0; i < 4096; i += 2)
-        f->home_pages[i] ^= 0x10;
+        *memory(f->after, HOME_PAGE, (uint32_t)i) ^= 0x10;
     compare(f);
     assert_int_equal(f->ledger.page[0].run_count, LEDGER_RUN_MAX);
 }
@@ -399,13 +565,18 @@ static void prints_what_it_found(void **state)
     f->resumed.rbx++;
     f->resumed.poked_page = 31;
     f->resumed.poked_byte = 0x10;
+    *slot(f->after, 2, 255) = 0xa3;
     compare(f);
     FILE *out = open_memstream(&text, &length);
     assert_non_null(out);
     ledger_print(&f->ledger, out);
     fclose(out);
-    assert_non_null(strstr(text, "cpu/env.regs[3]: 0x1112, was 0x1111: NOT EXPECTED"));
+    assert_non_null(strstr(text, "cpu/env.regs[3] (vCPU 0): 0x1112, was 0x1111: NOT EXPECTED"));
     assert_non_null(strstr(text, "physical 0x11f000 (pc.ram + 0x1f000): 1 byte at 0x11f010"));
+    assert_non_null(strstr(text, "vCPU 0: 0 bytes differ\n"));
+    assert_null(strstr(text, "vCPU 1: "));
+    assert_non_null(
+        strstr(text, "vCPU 2: 1 byte differs, all in the padding at physical 0x117fff"));
     assert_non_null(strstr(text, "1 fields and 1 pages differ unexpectedly"));
     free(text);
 
@@ -415,9 +586,13 @@ static void prints_what_it_found(void **state)
     const json_t *fields = json_object_get(json, "fields_that_differ");
     const json_t *pages = json_object_get(json, "pages_that_differ");
     assert_int_equal(json_array_size(fields), 1);
-    assert_int_equal(json_array_size(pages), 1);
+    assert_int_equal(json_array_size(pages), 2);
     assert_true(json_is_null(json_object_get(json_array_get(fields, 0), "reason")));
-    assert_int_equal(json_integer_value(json_object_get(json_array_get(pages, 0), "pa")), 0x11f000);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(pages, 1), "pa")), 0x11f000);
+    const json_t *landings = json_object_get(json, "landings");
+    assert_int_equal(json_array_size(landings), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(landings, 1), "first_pa")),
+                     0x117fff);
     json_decref(json);
 }
 
@@ -669,7 +844,8 @@ int main(void)
         COMPARE_TEST(finds_a_missing_page),
         COMPARE_TEST(finds_a_missing_block),
         COMPARE_TEST(accepts_flags_of_the_entries_that_map_the_home),
-        COMPARE_TEST(accepts_the_landing_and_nothing_else_of_the_home),
+        COMPARE_TEST(accepts_the_landings_and_nothing_else_of_the_home),
+        COMPARE_TEST(compares_each_vcpu),
         COMPARE_TEST(names_every_run_of_bytes),
         COMPARE_TEST(refuses_a_truncated_stream),
         COMPARE_TEST(prints_what_it_found),
