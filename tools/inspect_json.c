@@ -9,6 +9,7 @@
 
 #include "decode.h"
 #include "inspect.h"
+#include "msr_name.h"
 
 #define JSON_FORMAT 1
 
@@ -163,10 +164,11 @@ static json_t *msrs(const struct resume_vcpu *vcpu)
 {
     json_t *json = array();
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        const char *name = decode_msr(vcpu->msr[i].index);
+        char buffer[MSR_NAME_MAX];
+        const char *name = msr_name(vcpu->msr[i].index, buffer);
         json_t *entry = object();
         set(entry, "index", hex(vcpu->msr[i].index));
-        set(entry, "name", name != NULL ? text(name) : keep(json_null()));
+        set(entry, "name", name[0] != '\0' ? text(name) : keep(json_null()));
         set(entry, "value", hex(vcpu->msr[i].value));
         set(entry, "optional", json_boolean(vcpu->msr[i].flags & RESUME_MSR_OPTIONAL));
         append(json, entry);

@@ -7,6 +7,7 @@
 
 #include "decode.h"
 #include "inspect.h"
+#include "msr_name.h"
 
 struct text {
     FILE *out;
@@ -149,8 +150,8 @@ static void print_msrs(const struct text *text, const struct resume_vcpu *vcpu)
     heading(text, "MSRs");
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
         const struct resume_msr *msr = &vcpu->msr[i];
-        const char *name = decode_msr(msr->index);
-        fprintf(text->out, "  %08x %-14s %016llx%s\n", msr->index, name != NULL ? name : "",
+        char buffer[MSR_NAME_MAX];
+        fprintf(text->out, "  %08x %-14s %016llx%s\n", msr->index, msr_name(msr->index, buffer),
                 (ull)msr->value, msr->flags & RESUME_MSR_OPTIONAL ? "  optional" : "");
     }
 }
