@@ -37,7 +37,6 @@ struct course {
     uint64_t rflags; /* with IF clear where that instruction is STI */
     int cet;         /* CR4.CET: can only be set after CR0.WP */
     int distant;     /* JMP through memory */
-    int narrow;      /* the frame has elements of 4 bytes, not 8 */
     int refills;     /* REP STOSB in the head: uses RDI, RCX, AL */
 };
 
@@ -140,7 +139,6 @@ static int choose_form(struct course *course)
     if (!wide && ((ss->access & RESUME_SEG_DB) == 0 || vcpu->regs.gpr[RESUME_RSP] > UINT32_MAX)) {
         return RESUME_EUNSUPPORTED;
     }
-    course->narrow = !wide;
     return RESUME_OK;
 }
 
@@ -225,10 +223,7 @@ static void put_leave(const struct course *course, struct resume_code *code)
     uint8_t opcode = course->form == RESUME_LANDING_RETF ? 0xcb : 0xcf;
 
     if (course->form != RESUME_LANDING_JUMP) {
-        if (!course->narrow) {
-            RESUME_CODE(code, 0x48);
-        }
-        RESUME_CODE(code, opcode); /* retf, iret */
+        RESUME_CODE(code, 0x48, opcode); /* retfq, iretq */
     } else if (course->distant) {
         RESUME_CODE(code, 0xff, 0x25, 0, 0, 0, 0); /* jmp [rip + 0] */
         resume_code_value(code, course->rip, 8);
@@ -279,19 +274,19 @@ static void build_tail(const struct course *course, const struct registers *regs
 static void build_frame(const struct course *course, struct resume_code *frame)
 {
     const struct resume_vcpu *vcpu = course->vcpu;
-    uint32_t size = course->narrow ? 4 : 8;
     uint64_t fill = fill_pattern(course->place->fill);
     const struct resume_segment *seg = vcpu->segs.seg;
 
+    /* Not the shorter forms of 4 bytes each: QEMU 7.2 cuts RSP to 32 bits in them. */
     frame->length = 0;
-    resume_code_value(frame, course->rip, size);
-    resume_code_value(frame, (fill & ~UINT64_C(0xffff)) | seg[RESUME_CS].selector, size);
+    resume_code_value(frame, course->rip, 8);
+    resume_code_value(frame, (fill & ~UINT64_C(0xffff)) | seg[RESUME_CS].selector, 8);
     if (course->form == RESUME_LANDING_IRET) { /* reserved bits are not looked at */
         resume_code_value(
-            frame, (fill & ~RESUME_RFLAGS_KNOWN) | (course->rflags & RESUME_RFLAGS_KNOWN), size);
+            frame, (fill & ~RESUME_RFLAGS_KNOWN) | (course->rflags & RESUME_RFLAGS_KNOWN), 8);
     }
-    resume_code_value(frame, vcpu->regs.gpr[RESUME_RSP], size);
-    resume_code_value(frame, (fill & ~UINT64_C(0xffff)) | seg[RESUME_SS].selector, size);
+    resume_code_value(frame, vcpu->regs.gpr[RESUME_RSP], 8);
+    resume_code_value(frame, (fill & ~UINT64_C(0xffff)) | seg[RESUME_SS].selector, 8);
 }
 
 /* ----------------------------------------------------------------------------------- the head */

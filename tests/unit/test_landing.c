@@ -371,15 +371,14 @@ static int null_selector(const struct resume_vcpu *v)
  * The most that may remain. MOV CR0: 3. A lost register: 2 when it and a selector are zero, 5 when
  * below 4 GiB, else 9 popped, or 10 where nothing can be popped. In form JUMP a second one, or the
  * same again with CR0 (5). STI 1. Then the way out: JMP 5 or 14; RETFQ 2 + 8 + 2 + 8 + 2, IRETQ the same and 3 of
- * RFLAGS; RETF 1 + 4 + 2 + 4 + 2, IRET the same and 3.
+ * RFLAGS.
  */
 static uint32_t most(const struct resume_vcpu *v, const struct resume_landing *landing)
 {
-    int wide = (v->segs.seg[RESUME_CS].access & ACCESS_L) != 0;
     uint32_t zeros = null_selector(v) ? short_registers(v, 0) : 0;
     uint32_t fours = short_registers(v, UINT32_MAX);
     uint32_t lost = zeros != 0 ? 2 : fours != 0 ? 5 : 9;
-    uint32_t leave = wide ? 22 : 13;
+    uint32_t leave = 22;
 
     if (landing->form == RESUME_LANDING_JUMP) {
         lost = zeros >= 2 ? 4 : zeros == 1 ? 7 : fours != 0 ? 10 : 15;
