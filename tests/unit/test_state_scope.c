@@ -106,6 +106,7 @@ static void events(void **state)
         EXPECT((again >> vector & 1) != 0 ? NULL : "exception_vector",
                v->run.exception_vector = vector);
     }
+    EXPECT(NULL, (v->run.exception_vector = 2, v->run.valid &= ~RESUME_RUN_EXCEPTION));
     /* What is not known is not pending; zeroes that are not valid are no vector 0. */
     EXPECT(NULL, memset(&v->run, 0, sizeof(v->run)));
     EXPECT(NULL, (memset(&v->run, 0xff, sizeof(v->run)), v->run.valid = 0));
@@ -122,6 +123,8 @@ static void nmis(void **state)
     EXPECT("nmi_masked", (v->run.nmi_masked = 1, v->regs.rflags |= BIT(16)));
     EXPECT("nmi_masked", (v->run.nmi_masked = 1, v->regs.rflags |= BIT(19)));
     EXPECT("nmi_masked", (v->run.nmi_masked = 1, v->regs.rflags |= BIT(20)));
+    EXPECT(NULL, (v->run.nmi_masked = 1, v->regs.rflags |= BIT(8),
+                  v->run.valid &= ~RESUME_RUN_NMI_MASKED));
     EXPECT(NULL, (v->run.nmi_pending = 1, v->regs.rflags |= BIT(8)));
 }
 
@@ -205,6 +208,7 @@ static void code_and_stack(void **state)
     EXPECT(NULL, S(CS).selector = 0x7b);
     EXPECT("ss.selector", S(SS).selector = 0x83);
     EXPECT("cs.selector", S(CS).selector = 0x0f); /* in an LDT that is not there */
+    EXPECT("cs.selector", (S(CS).selector = 0x0f, S(LDTR).limit = 0xffff));
     EXPECT("cs.selector", (S(CS).selector = 0x0f, S(LDTR).selector = 0x50, S(LDTR).limit = 0xe));
     EXPECT(NULL, (S(CS).selector = 0x0f, S(LDTR).selector = 0x50, S(LDTR).limit = 0xf));
     /* SS of user code may be what AMD leaves after SYSRET. */

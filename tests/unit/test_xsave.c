@@ -254,7 +254,7 @@ static void bad_records(void **state)
     assert_int_equal(transcode(amd, COUNT(amd), 0x2e7, &length, &diag), RESUME_EINVAL);
     fill(NULL);
     from.length = 575;
-    assert_int_equal(transcode(amd, COUNT(amd), 0x2e7, &length, &diag), RESUME_EINVAL);
+    assert_int_equal(transcode(amd, COUNT(amd), 3, &length, &diag), RESUME_EINVAL);
     fill(NULL);
     from.area = NULL;
     assert_int_equal(transcode(amd, COUNT(amd), 0x2e7, &length, &diag), RESUME_EINVAL);
