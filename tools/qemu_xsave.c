@@ -24,6 +24,8 @@
 #define BNDREGS_SIZE 64u
 #define HFLAGS_MPX_IN_USE (UINT64_C(1) << 26)
 #define HEADER_END 576u
+#define TILECFG_SIZE 64u
+#define TILEDATA_SIZE 8192u
 
 enum {
     COMPONENT_AVX = 2,
@@ -32,15 +34,24 @@ enum {
     COMPONENT_OPMASK = 5,
     COMPONENT_ZMM_HIGH = 6,
     COMPONENT_HIGH_ZMM = 7,
-    COMPONENT_PKRU = 9
+    COMPONENT_PKRU = 9,
+    COMPONENT_TILECFG = 17,
+    COMPONENT_TILEDATA = 18,
+    COMPONENT_EGPRS = 19
 };
 #define LEGACY_COMPONENTS UINT64_C(3)
 
 static const struct resume_xcomp layout[] = {
-    {COMPONENT_AVX, 576, 256},       {COMPONENT_BNDREGS, BNDREGS_OFFSET, BNDREGS_SIZE},
-    {COMPONENT_BNDCSR, 1024, 64},    {COMPONENT_OPMASK, 1088, 64},
-    {COMPONENT_ZMM_HIGH, 1152, 512}, {COMPONENT_HIGH_ZMM, 1664, 1024},
+    {COMPONENT_AVX, 576, 256},
+    {COMPONENT_BNDREGS, BNDREGS_OFFSET, BNDREGS_SIZE},
+    {COMPONENT_BNDCSR, 1024, 64},
+    {COMPONENT_OPMASK, 1088, 64},
+    {COMPONENT_ZMM_HIGH, 1152, 512},
+    {COMPONENT_HIGH_ZMM, 1664, 1024},
     {COMPONENT_PKRU, 2688, 8},
+    {COMPONENT_TILECFG, 2752, TILECFG_SIZE},
+    {COMPONENT_TILEDATA, 2816, TILEDATA_SIZE},
+    {COMPONENT_EGPRS, 960, 128}, /* of CPUs without MPX */
 };
 
 static void put16(uint8_t *p, uint64_t value)
@@ -118,6 +129,28 @@ static void build_avx512(struct qemu_reader *cpu, uint32_t id, uint8_t *to)
     }
 }
 
+/* Bytes, which are one field when they are many. */
+static void copy_bytes(struct qemu_reader *cpu, const char *path, uint32_t length, uint8_t *to)
+{
+    const struct vmdesc_field *field = vmdesc_field_find(cpu->desc, cpu->section, path);
+    if (field != NULL && (uint64_t)field->size * field->array_len == length)
+        memcpy(to, field->data, length);
+    else if (field != NULL && *cpu->ret == 0)
+        *cpu->ret = stream_fail(cpu->error, RESUME_EREGISTER, field->offset, NULL,
+                                "%.100s has %u bytes, expected %u", path,
+                                field->size * field->array_len, length);
+}
+
+static void build_tiles(struct qemu_reader *cpu, uint32_t id, uint8_t *to)
+{
+    if (id == COMPONENT_TILEDATA) {
+        copy_bytes(cpu, "cpu/intel_amx_xtile/env.xtiledata", TILEDATA_SIZE, to);
+        return;
+    }
+    for (uint32_t i = 0; i < TILECFG_SIZE; i++)
+        to[i] = (uint8_t)qemu_may(cpu, UINT8_MAX, 0, "cpu/intel_amx_xtile/env.xtilecfg[%u]", i);
+}
+
 static void build_component(struct qemu_reader *cpu, uint32_t id, uint8_t *to)
 {
     switch (id) {
@@ -141,6 +174,14 @@ static void build_component(struct qemu_reader *cpu, uint32_t id, uint8_t *to)
         break;
     case COMPONENT_PKRU:
         put32(to, qemu_may(cpu, UINT32_MAX, 0, "cpu/pkru/env.pkru"));
+        break;
+    case COMPONENT_TILECFG:
+    case COMPONENT_TILEDATA:
+        build_tiles(cpu, id, to);
+        break;
+    case COMPONENT_EGPRS:
+        for (unsigned i = 0; i < 16; i++)
+            put64(to + i * 8, qemu_may(cpu, UINT64_MAX, 0, "cpu/apx/env.egprs[%u]", i));
         break;
     default:
         build_avx512(cpu, id, to);
@@ -181,13 +222,16 @@ void qemu_xsave_build(struct qemu_reader *cpu, uint32_t accel, uint64_t xcr0, ui
         unknown &= ~(UINT64_C(1) << layout[i].id);
         build_component(cpu, layout[i].id, area + layout[i].offset);
         out->comp[out->comp_count++] = layout[i];
-        out->length = layout[i].offset + layout[i].size;
+        if (out->length < layout[i].offset + layout[i].size)
+            out->length = layout[i].offset + layout[i].size;
     }
     if (unknown != 0 && *cpu->ret == 0)
         *cpu->ret = stream_fail(cpu->error, RESUME_EUNSUPPORTED,
                                 cpu->desc->tail_offset + cpu->section->start,
                                 "start the source with a CPU model without these components",
-                                "XCR0 is 0x%llx: components 0x%llx (AMX, APX, ...) are not known",
+                                "XCR0 is 0x%llx: components 0x%llx are not known",
                                 (unsigned long long)xcr0, (unsigned long long)unknown);
-    put64(area + OFFSET_XSTATE_BV, in_use != 0 ? in_use : rebuild_in_use(cpu, enabled, area));
+    /* KVM tells of components that the guest has not enabled, too. */
+    put64(area + OFFSET_XSTATE_BV, in_use != 0 ? in_use & (enabled | LEGACY_COMPONENTS)
+                                               : rebuild_in_use(cpu, enabled, area));
 }

@@ -25,7 +25,7 @@ struct machine_stream machine_stream_default(void)
         .cpu_version = 12,
         .rbx = 0x1111,
         .rip = 0xffffffff81000000,
-        .mtrr_deftype = 0xc06,
+        .mcg_cap = 0xc06,
         .ticks = 1000,
         .widget = 0x600d,
     };
@@ -106,7 +106,7 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
                                             .rip = machine->rip,
                                             .halted = machine->halted,
                                             .interrupt_request = machine->interrupt_request,
-                                            .mtrr_deftype = machine->mtrr_deftype,
+                                            .mcg_cap = machine->mcg_cap,
                                             .x87_pointers = machine->x87_pointers};
     const struct machine_stream_cpu *cpu = machine->cpu != NULL ? &machine->cpu[instance] : &same;
     build_device(b, "cpu_common", "cpu_common", instance, 1);
@@ -119,7 +119,7 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
     for (uint64_t i = 0; i < 16; i++)
         build_be(b, i == 3 ? cpu->rbx : 0x1000 + i, 8);
     build_field(b, "env.eip", "uint64", 8, cpu->rip);
-    build_field(b, "env.mtrr_deftype", "uint64", 8, cpu->mtrr_deftype);
+    build_field(b, "env.mcg_cap", "uint64", 8, cpu->mcg_cap);
     if (machine->cpu != NULL)
         build_field(b, "env.hflags2", "uint32", 4, cpu->hflags2);
     if (cpu->x87_pointers || machine->novelty)

@@ -19,7 +19,7 @@ struct machine_stream_cpu {
     uint32_t halted;
     uint32_t interrupt_request;
     uint32_t hflags2;
-    uint64_t mtrr_deftype;
+    uint64_t mcg_cap;
     bool x87_pointers; /* subsection "cpu/fpop_ip_dp" */
 };
 
@@ -50,7 +50,7 @@ struct machine_stream {
     uint32_t interrupt_request;
     uint64_t rbx;
     uint64_t rip;
-    uint64_t mtrr_deftype;
+    uint64_t mcg_cap;
     uint64_t ticks;           /* of the timer */
     uint32_t widget;          /* the device's value */
     bool x87_pointers;        /* subsection "cpu/fpop_ip_dp" */

@@ -29,12 +29,12 @@ static void describe_vcpu(struct sides *sides, uint32_t index)
     sides->source_cpu[index] = (struct machine_stream_cpu){
         .rbx = 0x1111 + index * 0x10000,
         .rip = 0xffffffff81000000 + index * 0x100,
-        .mtrr_deftype = 0xc06,
+        .mcg_cap = 0xc06,
     };
     sides->target_cpu[index] = (struct machine_stream_cpu){
         .rbx = 0x2222 + index * 0x10000,
         .rip = SIDES_HOME_VA + 0x1010 + index * 2,
-        .mtrr_deftype = 0xc06,
+        .mcg_cap = 0xc06,
     };
 }
 

@@ -73,7 +73,7 @@ void build_json(struct builder *b, const char *text);
 /*
  * Sections cpu_common, cpu and apic of one vCPU with the fields that QEMU 7.2 has. @value gives the
  * value of each, called with its path as it is known to the outside ("cpu/env.regs[3]").
- * Subsections of "cpu" follow when the bits are set.
+ * Subsections follow when the bits are set, those of versions up to 10.2 with them.
  */
 #define BUILD_CPU_FPOP 1u
 #define BUILD_CPU_AVX512 2u
@@ -82,6 +82,12 @@ void build_json(struct builder *b, const char *text);
 #define BUILD_CPU_XSS 16u
 #define BUILD_CPU_NO_APIC 32u
 #define BUILD_CPU_SIPI 64u
+#define BUILD_CPU_MSRS 128u   /* model-specific registers but XSS and BNDCFGS */
+#define BUILD_CPU_AMX 256u    /* tiles, and the registers of APX */
+#define BUILD_CPU_EVENTS 512u /* of KVM, pending */
+#define BUILD_CPU_COMMON 1024u
+#define BUILD_CPU_OTHERS 2048u
+#define BUILD_CPU_ALL (4095u & ~BUILD_CPU_NO_APIC)
 typedef uint64_t (*build_value_fn)(void *ctx, const char *path);
 void build_vcpu(struct builder *b, unsigned instance, unsigned parts, build_value_fn value,
                 void *ctx);

@@ -168,9 +168,9 @@ static void accepts_a_target_without_roms(void **state)
 static void refuses_what_is_not_restored(void **state)
 {
     struct sides *f = *state;
-    f->source.mtrr_deftype = 0x806;
+    f->source.mcg_cap = 0x806;
     int result = sides_splice(f);
-    sides_assert_refused(f, result, "cpu/env.mtrr_deftype");
+    sides_assert_refused(f, result, "cpu/env.mcg_cap");
     sides_assert_refused(f, result, "the source has 0x806, the parked target 0xc06");
 }
 

@@ -38,7 +38,7 @@ static void leaves_dormant_vcpus_to_the_source(void **state)
     sides_sleep(f, 3);
     /* What would be refused of a resumed one. */
     f->source_cpu[1].interrupt_request = SPLICE_IRQ_INIT | SPLICE_IRQ_EXITTB;
-    f->source_cpu[1].mtrr_deftype = 0x806;
+    f->source_cpu[1].mcg_cap = 0x806;
     f->source_cpu[1].x87_pointers = true;
     f->target_cpu[3].x87_pointers = true;
     f->target_cpu[3].interrupt_request = SPLICE_IRQ_HARD;
@@ -235,11 +235,11 @@ static void names_the_vcpu_that_differs(void **state)
 {
     (void)state;
     struct sides *f = sides_open(4);
-    f->source_cpu[3].mtrr_deftype = 0x806;
+    f->source_cpu[3].mcg_cap = 0x806;
     int result = sides_splice(f);
-    sides_assert_refused(f, result, "cpu/env.mtrr_deftype");
+    sides_assert_refused(f, result, "cpu/env.mcg_cap");
     sides_assert_refused(f, result, "vCPU 3: the source has 0x806");
-    f->source_cpu[3].mtrr_deftype = 0xc06;
+    f->source_cpu[3].mcg_cap = 0xc06;
     f->source_cpu[2].interrupt_request = SPLICE_IRQ_SIPI;
     sides_assert_refused(f, sides_splice(f), "a startup IPI");
     sides_close(f);
