@@ -142,7 +142,8 @@ class Linux:
         snapshot, so it is looked for in the whole text."""
         self.wait_lines(8, start, seconds, "eighth line after the resume")
         for source in self.sources()[1:]:
-            self.wait_lines(4, start, seconds, "fourth line after the resume", source)
+            count = 8 if source.startswith("cpu") else 4  # the former notice a timer that is gone
+            self.wait_lines(count, start, seconds, f"{count}. line after the resume", source)
 
     def last(self, text):
         found = re.findall(r"workload: line (\d+) ", text)

@@ -175,6 +175,16 @@ def method_plain(machine, guest, rng):
         before = machine.console.position()
         machine.spawn(machine.command() + ["-incoming", "exec:cat " + shlex.quote(stream)],
                       "incoming")
+        qmp = machine.qmp()
+        if moments_of(machine.case) != ["any"]:
+            # It was stopped when it was written, and comes back so.
+            until = time.monotonic() + limit(60)
+            while qmp("query-status")["status"] == "inmigrate":
+                if time.monotonic() > until:
+                    raise Failure("plain migration: still coming in")
+                time.sleep(0.05)  # between two looks
+            qmp("cont")
+        qmp.close()
         finish(machine, guest, before, 120)
     guest.afterwards()
     guest.end()

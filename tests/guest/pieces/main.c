@@ -61,7 +61,7 @@ void piece_wrong(const char *what, uint64_t want, uint64_t got)
 
 void piece_say(const char *text)
 {
-    dprintf(STDOUT_FILENO, "%s: %s\n", name, text);
+    dprintf(STDOUT_FILENO, "guest: %s says %s\n", name, text);
 }
 
 static void caught(int number, siginfo_t *info, void *context)

@@ -27,7 +27,7 @@ void piece_line(const char *details);
 /* piece_wrong - report a wrong value. @what: what it is, a few words. */
 void piece_wrong(const char *what, uint64_t want, uint64_t got);
 
-/* piece_say - "NAME: TEXT", of no meaning to the tests. */
+/* piece_say - "guest: NAME says TEXT", of no meaning to the tests. */
 void piece_say(const char *text);
 
 /*

@@ -37,14 +37,14 @@ static const char *const part_names[PARTS] = {"map",     "read",    "lock", "fut
 static atomic_ulong progress[PARTS];
 static unsigned cpus;
 
-static void bind_to(unsigned cpu)
+/* False when that CPU is not online; the thread is then bound as before. */
+static int bind_to(unsigned cpu)
 {
     cpu_set_t set;
 
     CPU_ZERO(&set);
-    CPU_SET(cpu % cpus, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0)
-        piece_wrong("sched_setaffinity", 0, cpu);
+    CPU_SET(cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
 /* ---- map ---------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ static void *map_thread(void *argument)
 
 static void *read_thread(void *argument)
 {
-    bind_to((unsigned)(uintptr_t)argument);
+    bind_to((unsigned)(uintptr_t)argument % cpus);
     while (atomic_load(&published) == 0)
         ;
     for (;;) {
@@ -129,7 +129,7 @@ static void *lock_thread(void *argument)
     unsigned me = (unsigned)(uintptr_t)argument;
     uint64_t mine = 0;
 
-    bind_to(me);
+    bind_to(me % cpus);
     for (;;) {
         uint64_t sum = 0;
 
@@ -160,7 +160,7 @@ static void *futex_thread(void *argument)
 {
     unsigned me = (unsigned)(uintptr_t)argument;
 
-    bind_to(me);
+    bind_to(me % cpus);
     for (;;) {
         unsigned value = atomic_load(&ball);
 
@@ -195,14 +195,20 @@ static void *barrier_thread(void *argument)
 
 static void *migrate_thread(void *argument)
 {
-    (void)argument;
-    for (unsigned cpu = 0;; cpu++) {
-        struct timespec pause = {0, 1000000};
+    const unsigned configured = (unsigned)sysconf(_SC_NPROCESSORS_CONF);
 
-        bind_to(cpu);
-        if (sched_getcpu() != (int)(cpu % cpus))
-            piece_wrong("cpu after moving there", cpu % cpus, (uint64_t)sched_getcpu());
-        atomic_fetch_add(&progress[MIGRATE], 1);
+    (void)argument;
+    for (unsigned cpu = 0;; cpu = (cpu + 1) % configured) {
+        struct timespec pause = {0, 1000000};
+        int tries = 0, here = -1;
+
+        /* A CPU that is just going offline sends this thread away. */
+        while (tries < 5 && bind_to(cpu) && (here = sched_getcpu()) != (int)cpu)
+            tries++;
+        if (tries == 5)
+            piece_wrong("cpu after moving there", cpu, (uint64_t)here);
+        if (here == (int)cpu)
+            atomic_fetch_add(&progress[MIGRATE], 1);
         nanosleep(&pause, NULL);
     }
     return NULL;
@@ -210,7 +216,7 @@ static void *migrate_thread(void *argument)
 
 static void *files_thread(void *argument)
 {
-    bind_to((unsigned)(uintptr_t)argument);
+    bind_to((unsigned)(uintptr_t)argument % cpus);
     for (;;) {
         int fd = dup(STDOUT_FILENO);
 
@@ -270,8 +276,11 @@ int piece_threads(void)
             if (waiting == NULL && piece_due())
                 break;
             if (waiting != NULL && !complained && time(NULL) - began > STUCK_SECONDS) {
+                char text[64];
+
                 complained = 1;
-                dprintf(STDOUT_FILENO, "threads: still waiting for %s\n", waiting);
+                snprintf(text, sizeof text, "it still waits for %s", waiting);
+                piece_say(text);
             }
             nanosleep(&pause, NULL);
         }
