@@ -11,16 +11,20 @@ cd "$root" || exit 1
 usage()
 {
     cat <<END
-Usage: tests/run.sh [--quick] [--seed N] [--jobs N]
+Usage: tests/run.sh [--quick | --long] [--seed N] [--jobs N]
 
 Installs what is missing (Debian packages, with sudo when not root), builds, and runs all tests:
   host tests    units, gates and fuzz replays, in three builds: dev, asan (AddressSanitizer and
                 UBSan), fuzz (clang)
   QEMU tests    a probe guest that checks its own registers, real Linux, bad input end to end
+  matrix        Linux on some combinations of QEMU, OVMF, kernel, CPU, vCPUs, machine and RAM; what
+                Debian 12 does not have is unpacked in build/cache/next, not installed
   demo          examples/demo.sh
-Takes less than 30 minutes on two cores without KVM. A second run needs no network.
+Takes less than 45 minutes on two cores without KVM. A second run needs no network.
 
   --quick       the host tests only: no QEMU, no guest kernel
+  --long        the whole matrix, in which each value meets each value of every other column, and
+                write its results into docs/MATRIX.md; some 10 minutes more
   --seed N      repeat the random instants of an earlier run of the QEMU tests
   --jobs N      QEMU tests at a time (default: one per processor, at most 4)
 
@@ -30,12 +34,14 @@ END
 }
 
 quick=no
+long=no
 seed=()
 processors=$(nproc)
 jobs=$((processors < 4 ? processors : 4))
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=yes ;;
+    --long) long=yes ;;
     --seed) seed=(--seed "${2:?--seed: a number is missing}"); shift ;;
     --jobs) jobs=${2:?--jobs: a number is missing}; shift ;;
     --help | -h) usage; exit 0 ;;
@@ -46,6 +52,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+
+if [ $quick = yes ] && [ $long = yes ]; then
+    echo "run.sh: arguments: --quick and --long: choose one (see --help)" >&2
+    exit 2
+fi
 
 passed=0 failed=0 skipped=0
 table=()
@@ -100,6 +111,28 @@ host_tests()
     fi
 }
 
+# summary WHAT LOG - record what the SUMMARY line of a run of QEMU tests says.
+summary()
+{
+    local numbers
+    numbers=$(sed -n 's/^SUMMARY: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$2" | tail -n 1)
+    if [ -n "$numbers" ]; then
+        # shellcheck disable=SC2086
+        record "$1" $numbers
+    else
+        record "$1: no summary" 0 1 0
+    fi
+}
+
+matrix()
+{
+    local options=(--subset)
+    [ $long = no ] || options=(--write docs/MATRIX.md)
+    python3 -B tests/qemu/matrix.py --jobs "$jobs" "${options[@]}" "${seed[@]}" 2>&1 |
+        tee "$logs/matrix.log"
+    summary "Matrix" "$logs/matrix.log"
+}
+
 title "Get ready"
 setup=(--build --tests)
 [ $quick = yes ] || setup=()
@@ -111,27 +144,33 @@ title "Host tests"
 for preset in dev asan fuzz; do
     host_tests "$preset"
 done
-if step "Test the QEMU tests' own checks" 1 python3 -B tests/qemu/test_guests.py; then
-    record "Checks of the QEMU tests" 1 0 0
-else
-    record "Checks of the QEMU tests" 0 1 0
-fi
+for checks in guests covering; do
+    if step "Test the QEMU tests' own checks ($checks)" 1 \
+        python3 -B "tests/qemu/test_$checks.py"; then
+        record "Checks of the QEMU tests ($checks)" 1 0 0
+    else
+        record "Checks of the QEMU tests ($checks)" 0 1 0
+    fi
+done
 
 if [ $quick = no ]; then
     title "QEMU tests"
+    # Some of the cases use it, and most of the matrix.
+    if ! step "Unpack QEMU, OVMF and kernel of the next release" 30 cmake/setup-next.sh ||
+        ! step "Build the guests with that kernel" 5 \
+            tests/guest/build.sh build/cache/next/kernel build/guest-next; then
+        record "Next release" 0 1 0
+    fi
     if step "Build the guests" 5 tests/guest/build.sh build/cache/kernel build/guest; then
         log=$logs/qemu.log
         python3 -B tests/qemu/run.py --jobs "$jobs" "${seed[@]}" 2>&1 | tee "$log"
-        numbers=$(sed -n 's/^SUMMARY: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" | tail -n 1)
-        if [ -n "$numbers" ]; then
-            # shellcheck disable=SC2086
-            record "QEMU tests" $numbers
-        else
-            record "QEMU tests: no summary" 0 1 0
-        fi
+        summary "QEMU tests" "$log"
     else
         record "QEMU tests: no guests" 0 1 0
     fi
+
+    title "Matrix"
+    matrix
 
     title "Demo"
     if step "Run examples/demo.sh" 120 examples/demo.sh; then
@@ -145,8 +184,9 @@ title "Summary"
 printf '  %s\n' "${table[@]}"
 echo
 echo "  Took $((($(steps_now) - began) / 1000)) s. Logs: build/test-logs, build/qemu-logs."
-if [ "$failed" != 0 ] && [ -s "$logs/qemu.log" ]; then
-    grep -aE '^\[[0-9]+/[0-9]+\] .*FAIL' "$logs/qemu.log" | cut -c 1-300 | sed 's/^/  /'
+if [ "$failed" != 0 ]; then
+    grep -ahE '^\[[0-9]+/[0-9]+\] .*FAIL' "$logs"/{qemu,matrix}.log 2>/dev/null |
+        cut -c 1-300 | sed 's/^/  /'
 fi
 if [ "$failed" = 0 ]; then
     echo "  ${steps_green}Nothing failed.${steps_plain}"
