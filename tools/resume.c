@@ -303,7 +303,7 @@ static void entered(struct run *run)
 
 static int verify(struct run *run, struct report_failure *failure)
 {
-    progress_step_begin(&run->progress, "restore the CPUs, stop at the guest's next instruction");
+    progress_step_begin(&run->progress, "restore the CPUs, stop at the guest");
     int result = resumed_run_to_guest(&run->resumed, &run->parked, &run->readback, failure);
     if (result < 0)
         return result;

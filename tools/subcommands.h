@@ -21,7 +21,7 @@ int inspect_main(int argc, char **argv);
     "  1  an input was refused\n"                                                                  \
     "  2  the command line is wrong\n"                                                             \
     "  3  the environment failed: I/O, memory, QEMU\n"                                             \
-    "  4  a verification found differences\n"                                                      \
+    "  4  a verification found differences, or a register does not read back\n"                    \
     "  5  something did not happen in time\n"
 
 #endif
