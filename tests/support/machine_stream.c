@@ -122,7 +122,13 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
     build_field(b, "env.mcg_cap", "uint64", 8, cpu->mcg_cap);
     if (machine->cpu != NULL)
         build_field(b, "env.hflags2", "uint32", 4, cpu->hflags2);
-    if (cpu->x87_pointers || machine->novelty)
+    if (machine->apic) {
+        build_field(b, "env.interrupt_injected", "int32", 4,
+                    cpu->injected != 0 ? cpu->injected : UINT32_MAX);
+        build_field(b, "env.soft_interrupt", "uint8", 1, 0);
+        build_field(b, "env.nmi_pending", "uint8", 1, cpu->nmi_pending);
+    }
+    if (cpu->x87_pointers || machine->spec_ctrl != 0 || machine->novelty)
         build_subsections(b);
     if (cpu->x87_pointers) {
         build_subsection(b, "cpu/fpop_ip_dp", 1);
@@ -131,11 +137,32 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
         build_field(b, "env.fpdp", "uint64", 8, 0x89abcde);
         build_subsection_end(b);
     }
+    if (machine->spec_ctrl != 0) {
+        build_subsection(b, "cpu/spec_ctrl", 1);
+        build_field(b, "env.spec_ctrl", "uint64", 8, machine->spec_ctrl);
+        build_subsection_end(b);
+    }
     if (machine->novelty) {
         build_subsection(b, "cpu/novelty", 1);
         build_field(b, "env.novelty", "uint32", 4, 0xbeef);
         build_subsection_end(b);
     }
+    build_device_end(b);
+}
+
+static void put_words(struct builder *b, const char *name, uint32_t word1)
+{
+    build_describe(b, name, "uint32", 4, ", \"array_len\": 8");
+    for (uint32_t i = 0; i < 8; i++)
+        build_be(b, i == 1 ? word1 : 0, 4);
+}
+
+static void put_apic(struct builder *b, const struct machine_stream_cpu *cpu, uint32_t instance)
+{
+    build_device(b, "apic", "apic", instance, 3);
+    build_field(b, "id", "uint8", 1, instance);
+    put_words(b, "isr", cpu->in_service);
+    put_words(b, "irr", cpu->requested);
     build_device_end(b);
 }
 
@@ -153,8 +180,12 @@ static void put_devices(struct builder *b, const struct machine_stream *machine)
     }
     build_device_end(b);
     b->next_id = machine->first_id;
-    for (uint32_t i = 0; i < machine->cpus; i++)
-        put_cpu(b, machine, i);
+    for (uint32_t i = 0; i < machine->cpus; i++) {
+        uint32_t instance = machine->reversed ? machine->cpus - 1 - i : i;
+        put_cpu(b, machine, instance);
+        if (machine->apic)
+            put_apic(b, &machine->cpu[instance], instance);
+    }
     if (!machine->no_widget) {
         build_device(b, "0000:00:03.0/widget", "widget", 0, 1);
         build_field(b, machine->widget_field != NULL ? machine->widget_field : "value", "uint32", 4,

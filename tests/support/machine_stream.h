@@ -21,6 +21,11 @@ struct machine_stream_cpu {
     uint32_t hflags2;
     uint64_t mcg_cap;
     bool x87_pointers; /* subsection "cpu/fpop_ip_dp" */
+    /* With machine_stream.apic: */
+    uint32_t injected;   /* the interrupt that KVM is delivering, 0 = none */
+    bool nmi_pending;    /* for KVM to deliver */
+    uint32_t in_service; /* ISR of the local APIC, vectors 32 to 63 */
+    uint32_t requested;  /* IRR, likewise */
 };
 
 /* A machine with RAM blocks "pc.ram" and "rom", a "timer", vCPUs and a device "widget". */
@@ -44,6 +49,8 @@ struct machine_stream {
     /* One for each vCPU, in place of the members of these names below; NULL = all have those, and no
      * field for hflags2. */
     const struct machine_stream_cpu *cpu;
+    bool apic;            /* with a section "apic" for each, and the events of KVM; needs `cpu` */
+    bool reversed;        /* the last vCPU's sections come first */
     uint32_t first_id;    /* section id of the first vCPU */
     uint32_t cpu_version; /* 12 */
     uint32_t halted;
@@ -54,6 +61,7 @@ struct machine_stream {
     uint64_t ticks;           /* of the timer */
     uint32_t widget;          /* the device's value */
     bool x87_pointers;        /* subsection "cpu/fpop_ip_dp" */
+    uint64_t spec_ctrl;       /* subsection "cpu/spec_ctrl"; 0 = none, as QEMU has it */
     uint64_t icount;          /* of the timer; 0 = none */
     bool novelty;             /* subsection "cpu/novelty", which nobody knows */
     bool no_widget;           /* without that device */

@@ -185,6 +185,8 @@ uint8_t *sides_expected(struct sides *sides, const uint32_t *interrupt_request, 
         if (sides->handoff[i].flags != 0) {
             cpu[i] = sides->target_cpu[i];
             cpu[i].interrupt_request = interrupt_request[i];
+            cpu[i].in_service = sides->source_cpu[i].in_service;
+            cpu[i].requested = sides->source_cpu[i].requested;
         }
     }
     return machine_stream_build(&machine, ret_length, NULL);

@@ -68,7 +68,7 @@ int sides_splice(struct sides *sides);
 /*
  * sides_expected - what the splice must be, to be freed: the source, with the home's pages last and
  * the target's active vCPUs in it.
- * @interrupt_request: of each active vCPU.
+ * @interrupt_request: of each active vCPU. Of the local APICs the source's ISR and IRR are expected.
  */
 uint8_t *sides_expected(struct sides *sides, const uint32_t *interrupt_request, size_t *ret_length);
 

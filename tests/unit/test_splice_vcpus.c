@@ -184,6 +184,9 @@ static void refuses_a_wrong_handoff(void **state)
     handoff->landing_va -= 0x61;
     sides_assert_refused(f, sides_read_target(f), "is not in its slot");
     handoff->landing_va += 0x61;
+    handoff->remains = 256;
+    sides_assert_refused(f, sides_read_target(f), "is not in its slot");
+    handoff->remains = 255;
     assert_int_equal(sides_read_target(f), 0);
     sides_close(f);
 }
@@ -231,6 +234,80 @@ static void refuses_another_number_of_vcpus(void **state)
     sides_close(f);
 }
 
+/* The n-th vCPU of one stream has to be the n-th of the other: the home counts them. */
+static void refuses_another_order_of_vcpus(void **state)
+{
+    (void)state;
+    struct sides *f = sides_open(4);
+    f->target.reversed = true;
+    sides_assert_refused(f, sides_splice(f), "instance 0 is vCPU 0 in the source, but another");
+    f->source.reversed = true;
+    assert_int_equal(sides_splice(f), 0);
+    sides_close(f);
+}
+
+/* Interrupt 0x31 is being delivered to vCPU 1 by KVM, and in service for its APIC already. */
+static void gives_half_delivered_events_back(void **state)
+{
+    (void)state;
+    struct sides *f = sides_open(4);
+    size_t length;
+    size_t again;
+    f->source.apic = true;
+    f->target.apic = true;
+    for (uint32_t i = 0; i < 4; i++) {
+        f->source_cpu[i].in_service = 0x80000000;
+        f->source_cpu[i].requested = 0x100;
+        f->target_cpu[i].in_service = 0x55;
+    }
+    sides_assert_spliced(f, no_lines);
+    f->source_cpu[1].injected = 0x31;
+    f->source_cpu[1].in_service |= 1u << (0x31 - 32);
+    assert_int_equal(sides_splice(f), 0);
+    uint8_t *before = sides_expected(f, no_lines, &length);
+    f->source_cpu[1].in_service = 0x80000000;
+    f->source_cpu[1].requested |= 1u << (0x31 - 32);
+    uint8_t *wanted = sides_expected(f, no_lines, &again);
+    assert_int_equal(length, again);
+    assert_int_equal(f->out_length, length);
+    assert_memory_not_equal(before, wanted, length);
+    assert_memory_equal(f->out, wanted, length);
+    free(before);
+    free(wanted);
+    /* One that the APIC does not know of came from elsewhere. */
+    sides_assert_refused(f, sides_splice(f), "interrupt");
+    sides_close(f);
+}
+
+static void leaves_half_delivered_events_of_dormant_vcpus(void **state)
+{
+    (void)state;
+    struct sides *f = sides_open(2);
+    f->source.apic = true;
+    f->target.apic = true;
+    sides_sleep(f, 1);
+    f->source_cpu[1].injected = 0x31;
+    f->source_cpu[1].nmi_pending = true;
+    sides_assert_spliced(f, no_lines);
+    sides_close(f);
+}
+
+/* KVM keeps a pending NMI in the vCPU, which is not taken over. */
+static void keeps_an_nmi_that_kvm_had_pending(void **state)
+{
+    (void)state;
+    static const uint32_t wanted[SIDES_VCPU_MAX] = {0, SPLICE_IRQ_NMI};
+    struct sides *f = sides_open(2);
+    f->source.apic = true;
+    f->target.apic = true;
+    f->source_cpu[1].nmi_pending = true;
+    sides_assert_refused(f, sides_splice(f), "non-maskable");
+    f->handoff[1].flags |= RESUME_HANDOFF_BLOCK_NMI;
+    f->target_cpu[1].hflags2 = 4;
+    sides_assert_spliced(f, wanted);
+    sides_close(f);
+}
+
 static void names_the_vcpu_that_differs(void **state)
 {
     (void)state;
@@ -259,6 +336,10 @@ int main(void)
         cmocka_unit_test(refuses_a_wrong_handoff),
         cmocka_unit_test(refuses_wrong_counts),
         cmocka_unit_test(refuses_another_number_of_vcpus),
+        cmocka_unit_test(refuses_another_order_of_vcpus),
+        cmocka_unit_test(gives_half_delivered_events_back),
+        cmocka_unit_test(leaves_half_delivered_events_of_dormant_vcpus),
+        cmocka_unit_test(keeps_an_nmi_that_kvm_had_pending),
         cmocka_unit_test(names_the_vcpu_that_differs),
     };
     return cmocka_run_group_tests_name("splice of several vCPUs", tests, NULL, NULL);
