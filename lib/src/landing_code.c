@@ -98,8 +98,9 @@ static void offer_source(struct choice *best, uint32_t reg, uint64_t value, uint
     uint64_t sign = UINT64_C(1) << 31;
     uint64_t near32 = (((uint32_t)value - low) ^ sign) - sign; /* the difference, sign-extended */
     uint64_t near64 = value - held;
-    struct resume_code code = {.length = 0};
+    struct resume_code code;
 
+    code.length = 0;
     if (value <= UINT32_MAX && low == (uint32_t)value) { /* mov r32, r32 */
         resume_code_register(&code, 0, 0x89, source, reg);
         offer(best, &code, 0, 0);
@@ -125,11 +126,12 @@ static void offer_segments(struct choice *best, const struct resume_code_sources
                            uint32_t reg, uint64_t value)
 {
     for (uint32_t i = RESUME_ES; i <= RESUME_LDTR; i++) {
-        struct resume_code code = {.length = 0};
+        struct resume_code code;
 
         if ((from->segments & 1u << i) == 0 || value != from->vcpu->segs.seg[i].selector) {
             continue;
         }
+        code.length = 0;
         if (i == RESUME_LDTR) { /* sldt r32 */
             put_rex(&code, 0, 0, reg);
             RESUME_CODE(&code, 0x0f, 0x00, (uint8_t)(0xc0 | (reg & 7)));
@@ -143,8 +145,9 @@ static void offer_segments(struct choice *best, const struct resume_code_sources
 /* RDX from the sign of RAX, in one or two bytes. */
 static void offer_sign(struct choice *best, uint64_t value, uint64_t rax)
 {
-    struct resume_code code = {.length = 0};
+    struct resume_code code;
 
+    code.length = 0;
     if (value == ((rax >> 31 & 1) != 0 ? UINT32_MAX : 0)) {
         RESUME_CODE(&code, 0x99); /* cdq */
         offer(best, &code, 0, 0);
@@ -156,8 +159,9 @@ static void offer_sign(struct choice *best, uint64_t value, uint64_t rax)
 
 static void offer_immediate(struct choice *best, uint32_t reg, uint64_t value)
 {
-    struct resume_code code = {.length = 0};
+    struct resume_code code;
 
+    code.length = 0;
     if (value <= UINT32_MAX) { /* mov r32, imm32 */
         put_rex(&code, 0, 0, reg);
         RESUME_CODE(&code, (uint8_t)(0xb8 | (reg & 7)));
@@ -175,9 +179,11 @@ static void offer_immediate(struct choice *best, uint32_t reg, uint64_t value)
 
 static void offer_pop(struct choice *best, uint32_t reg, uint64_t value)
 {
-    struct resume_code code = {.length = 0};
-    struct resume_code data = {.length = 0};
+    struct resume_code code;
+    struct resume_code data;
 
+    code.length = 0;
+    data.length = 0;
     put_rex(&code, 0, 0, reg);
     RESUME_CODE(&code, (uint8_t)(0x58 | (reg & 7)));
     resume_code_value(&data, value, 8);
