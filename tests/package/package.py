@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Installs libresume into a temporary prefix, moves it, and uses it from there as another project
 would: with find_package and with pkg-config. Also: docs/INTEGRATION.md shows the very code that is
-compiled here, docs/HANDOFF.md has the compiler's offsets, and the man pages that are installed name
-the options that the tool has."""
+compiled here, docs/HANDOFF.md has the compiler's offsets and constants, and the man pages that are
+installed name the options that the tool has."""
 
 import argparse
 import os
@@ -88,24 +88,55 @@ def document(options):
                      + block)
 
 
+TYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "char": "char",
+         "operand": "struct resume_table_register", "far": "struct resume_far",
+         "fault": "struct resume_fault", "span": "struct resume_span"}
+
+
+def structure(name, fields, text):
+    """What a C compiler has to say of the section of docs/HANDOFF.md about struct @name."""
+    parts = re.findall(rf"^### struct {name}\n(.*?)(?=^##|\Z)", text, re.M | re.S)
+    if len(parts) != 1:
+        sys.exit(f"package: docs/HANDOFF.md: {len(parts)} sections about struct {name}")
+    size = re.search(r"^(\d+) bytes", parts[0], re.M)
+    rows = re.findall(r"^\| (0x[0-9a-f]+) \| `(\w+)` \| (\w+)(?:\[(\d+)\])? \|", parts[0], re.M)
+    if fields != [row[1] for row in rows]:
+        sys.exit(f"package: docs/HANDOFF.md: struct {name}: its fields are not those of "
+                 f"resume/handoff.h, in order: {sorted(set(fields) ^ {row[1] for row in rows})}")
+    if size is None:
+        sys.exit(f"package: docs/HANDOFF.md: struct {name}: no size")
+    yield f"sizeof(struct {name}) == {size[1]}", name
+    for offset, field, kind, count in rows:
+        yield f"offsetof(struct {name}, {field}) == {offset}", f"{name}.{field}: offset"
+        yield (f"sizeof(((struct {name} *)0)->{field}) == {count or 1} * sizeof({TYPES[kind]})",
+               f"{name}.{field}: size")
+
+
 def handoff(options, work):
-    """The offsets in docs/HANDOFF.md are the compiler's, and no field is left out."""
+    """Every structure and constant of resume/handoff.h is in docs/HANDOFF.md, as it is."""
     with open(os.path.join(options.source, "docs/HANDOFF.md"), encoding="utf-8") as file:
-        part = file.read().split("## struct resume_handoff")[1].split("### Flags")[0]
-    rows = re.findall(r"^\| (0x[0-9a-f]+) \| `(\w+)` \|", part, re.M)
+        text = file.read()
     include = os.path.join(options.source, "lib/include")
     with open(os.path.join(include, "resume/handoff.h"), encoding="utf-8") as file:
-        body = re.search(r"^struct resume_handoff \{\n(.*?)^\};", file.read(), re.M | re.S)[1]
-    fields = re.findall(r"(\w+)(?:\[\w+\])?;", re.sub(r"/\*.*?\*/", "", body, flags=re.S))
-    if fields != [name for _, name in rows]:
-        sys.exit("package: docs/HANDOFF.md: its fields are not those of resume/handoff.h, in order: "
-                 f"{sorted(set(fields) ^ {name for _, name in rows})}")
+        header = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    facts = []
+    for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", header, re.M | re.S):
+        facts += structure(name, re.findall(r"(\w+)(?:\[[^\]]*\])?;", body), text)
+    constants = set(re.findall(r"^#define (RESUME_\w+) ", header, re.M))
+    for body in re.findall(r"^enum \w+ \{\n(.*?)^\};", header, re.M | re.S):
+        constants |= set(re.findall(r"^ *(RESUME_\w+)", body, re.M))
+    # | value | `NAME` | ...: a number, or a character in backticks.
+    rows = re.findall(r"^\| (?:(\d\w*)|`(.)`) \| `(RESUME_\w+)` \|", text, re.M)
+    if sorted(row[2] for row in rows) != sorted(constants):
+        sys.exit("package: docs/HANDOFF.md: its constants are not those of resume/handoff.h, each "
+                 f"once: {sorted(constants ^ {row[2] for row in rows}) or 'some are there twice'}")
+    facts += [(f"{name} == {number or repr(character)}", name)
+              for number, character, name in rows]
     source = os.path.join(work, "handoff.c")
     with open(source, "w", encoding="utf-8") as file:
         file.write("#include <stddef.h>\n#include <resume/handoff.h>\n")
-        for offset, name in rows:
-            file.write(f"_Static_assert(offsetof(struct resume_handoff, {name}) == {offset}, "
-                       f"\"docs/HANDOFF.md: {name}\");\n")
+        for fact, what in facts:
+            file.write(f"_Static_assert({fact}, \"docs/HANDOFF.md: {what}\");\n")
     run(options.cc, "-std=c11", "-I", include, "-fsyntax-only", source)
 
 
