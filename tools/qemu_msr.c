@@ -258,9 +258,7 @@ void qemu_msr_read(struct qemu_reader *cpu, uint32_t accel, struct resume_vcpu *
             if (!is_kept(msr, accel, present, value))
                 continue;
             uint32_t index = msr->index + n * msr->step;
-            /* What the library does not restore must not get lost unseen. */
-            bool restored = resume_msr_way(index) != RESUME_MSR_NOT_RESTORED;
-            add(cpu, out, index, restored ? resume_msr_flags(index, value) : 0, value);
+            add(cpu, out, index, resume_msr_flags(index, value), value);
         }
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "compare.h"
+#include "qemu_cpu.h"
 #include "qemu_fields.h"
 
 #define WHAT_CHECK "compare source and parked target"
@@ -61,13 +62,15 @@ static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *
                         const struct vmdesc *other_desc, const struct vmdesc_section *other,
                         uint32_t index, bool swapped, struct report_failure *failure)
 {
+    const uint32_t accel = qemu_cpu_accel(swapped ? other_desc : desc);
     for (uint32_t i = 0; i < section->field_count; i++) {
         const struct vmdesc_field *field = &desc->fields[section->first_field + i];
+        const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
         const char *reason;
-        enum field_class class = qemu_field_class(field->path, &reason);
+        enum field_class class = qemu_field_class_between(accel, swapped ? twin : field,
+                                                          swapped ? field : twin, &reason);
         if (class != FIELD_MUST_EQUAL && class != FIELD_UNKNOWN)
             continue;
-        const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
         if (swapped ? twin != NULL : equal_field(field, twin))
             continue; /* found in both: compared when looked at from the source's side */
         if (compare_tpr_copy(field, twin))

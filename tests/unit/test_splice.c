@@ -174,6 +174,18 @@ static void refuses_what_is_not_restored(void **state)
     sides_assert_refused(f, result, "the source has 0x806, the parked target 0xc06");
 }
 
+/* A register that the source has as a reset leaves it is not in the record, so nothing loads it. */
+static void refuses_a_register_that_only_the_firmware_has_set(void **state)
+{
+    struct sides *f = *state;
+    f->source.spec_ctrl = 4;
+    assert_int_equal(sides_splice(f), 0);
+    f->target.spec_ctrl = 1;
+    assert_int_equal(sides_splice(f), 0);
+    f->source.spec_ctrl = 0;
+    sides_assert_refused(f, sides_splice(f), "the source has absent, the parked target 0x1");
+}
+
 static void refuses_fields_that_nobody_knows(void **state)
 {
     struct sides *f = *state;
@@ -395,6 +407,7 @@ int main(void)
         SPLICE_TEST(refuses_another_section_version),
         SPLICE_TEST(accepts_a_target_without_roms),
         SPLICE_TEST(refuses_what_is_not_restored),
+        SPLICE_TEST(refuses_a_register_that_only_the_firmware_has_set),
         SPLICE_TEST(refuses_fields_that_nobody_knows),
         SPLICE_TEST(refuses_another_checksum),
         SPLICE_TEST(refuses_a_truncated_source),
