@@ -23,11 +23,17 @@ extern "C" {
 
 /* How the guest is entered. */
 enum resume_landing_form {
-    /* CPL 0, 64-bit CS: CS, SS, RSP, RFLAGS are already the guest's; STI when IF is set; JMP. */
+    /*
+     * CPL 0, 64-bit CS: CS, SS, RSP, RFLAGS are already the guest's; STI when IF is set; JMP,
+     * through memory where RIP is more than 2 GiB away.
+     */
     RESUME_LANDING_JUMP = 1,
     /* Outer privilege level: RFLAGS already the guest's but IF; STI when IF is set; RETFQ. */
     RESUME_LANDING_RETF = 2,
-    /* Anything else (RFLAGS with TF, RF, VIF or VIP; a distant RIP): IRETQ. */
+    /*
+     * IRETQ: RFLAGS with TF, RF, VIF or VIP; a compatibility-mode CS at CPL 0; an NMI that waits
+     * and is not blocked; with CR4.CET, a RIP at CPL 0 more than 2 GiB away.
+     */
     RESUME_LANDING_IRET = 3
 };
 
@@ -54,22 +60,33 @@ struct resume_landing {
     uint32_t remains; /* offset in bytes[] of the first byte that stays: all before is fill again */
     uint32_t differs; /* bytes from there that are not the fill byte */
     uint64_t rsp;     /* RSP to come with: RET pops the address of the first instruction */
-    uint64_t gpr[RESUME_GPR_COUNT]; /* the registers to come with; RSP's is not meant */
+    /* The registers to come with: the guest's, but RAX, RCX, RDI where the landing refills. RSP's
+     * is not meant. */
+    uint64_t gpr[RESUME_GPR_COUNT];
 };
 
 /*
  * resume_landing_compose - write the landing for @vcpu into a slot.
  * @vcpu: validated and in scope.  @place: see there.
  * Reached by RET with RSP = out->rsp, the registers of out->gpr, any RFLAGS with IF, TF and DF clear,
- * CR0 with WP clear, everything else the guest's (for the forms but JUMP: CS and SS the
- * trampoline's).
- * After the instruction at `leave`, the registers and RFLAGS are @vcpu's, CR0 is @vcpu's, and the
- * slot holds the fill byte up to `remains`.
+ * CR0 with WP clear, CR4 with CET clear, everything else the guest's (for the forms but JUMP: CS and
+ * SS the trampoline's, at CPL 0 in 64-bit mode).
+ * After the instruction at `leave`, the registers and RFLAGS are @vcpu's, CR0 and CR4 are @vcpu's,
+ * and the slot holds the fill byte up to `remains`.
+ * An interrupt shadow is made again by the guest: the landing goes to RIP - shadow_length, for STI
+ * with IF clear.
  * Errors: EINVAL (NULL; a slot that is not in the same 2 GiB as left_va), ENOSPC (does not fit; no
- * state is known that does not).
+ * state is known that does not), EUNSUPPORTED, which is what no landing can restore:
+ *  - NMIs that are to stay blocked, where only IRETQ enters (it would unblock them);
+ *  - a shadow whose instruction is not known, or that of STI without IF or with TF (which would trap
+ *    once more);
+ *  - compatibility mode with a 16-bit stack, or with RSP beyond 32 bits: returns to it load only
+ *    16, or 32, bits of RSP;
+ *  - CR4.CET with shadow stacks enabled for the supervisor, or with its ENDBRANCH tracker waiting.
  * Implements Intel SDM vol. 2: POP (a memory operand that is based on RSP is addressed after the
  * increment), STOS with REP, MOV to control registers, STI (the instruction after it still runs
- * uninterrupted), RET (far return; the upper 48 bits of popped selectors are discarded), IRET.
+ * uninterrupted), RET (far return; the upper 48 bits of popped selectors are discarded), IRET
+ * (reserved bits of RFLAGS are discarded).
  */
 int resume_landing_compose(const struct resume_vcpu *vcpu, const struct resume_landing_place *place,
                            struct resume_landing *out);
