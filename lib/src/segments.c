@@ -5,12 +5,7 @@
 #include "internal.h"
 
 #define TYPE_ACCESSED UINT32_C(1) /* of a code or data segment */
-#define TYPE_BUSY UINT32_C(2)     /* of a TSS */
-#define SYSTEM_DESCRIPTOR 16u
 #define DESCRIPTOR 8u
-
-/* Where each register is named in a diagnosis. */
-static const char names[][5] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
 
 /* Byte by byte: a table need not be aligned, so a descriptor may lie across two pages. */
 static int read_bytes(const struct resume_paging *guest, resume_va_t va, uint8_t *out,
@@ -36,7 +31,7 @@ static int read_bytes(const struct resume_paging *guest, resume_va_t va, uint8_t
     return RESUME_OK;
 }
 
-static struct resume_segment decode(const uint8_t *bytes, bool system)
+static struct resume_segment decode(const uint8_t *bytes)
 {
     uint32_t low = resume_load_le32(bytes);
     uint32_t high = resume_load_le32(bytes + 4);
@@ -48,24 +43,15 @@ static struct resume_segment decode(const uint8_t *bytes, bool system)
     if ((segment.access & RESUME_SEG_G) != 0) {
         segment.limit = segment.limit << 12 | 0xfff;
     }
-    if (system) {
-        segment.base |= (uint64_t)resume_load_le32(bytes + 8) << 32;
-    }
     return segment;
 }
 
 /* The bits of the access rights that a load through the descriptor would set. */
 static uint32_t access_mask(uint32_t number, bool long_mode)
 {
-    uint32_t mask = RESUME_SEG_TYPE | RESUME_SEG_S | RESUME_SEG_DPL | RESUME_SEG_P;
+    uint32_t mask =
+        (RESUME_SEG_TYPE & ~TYPE_ACCESSED) | RESUME_SEG_S | RESUME_SEG_DPL | RESUME_SEG_P;
 
-    if (number == RESUME_TR) {
-        return mask & ~TYPE_BUSY;
-    }
-    if (number == RESUME_LDTR) {
-        return mask;
-    }
-    mask &= ~TYPE_ACCESSED;
     if (number == RESUME_CS) {
         return mask | RESUME_SEG_L | RESUME_SEG_DB;
     }
@@ -76,30 +62,29 @@ static int compare(const struct resume_vcpu *vcpu, uint32_t number, resume_va_t 
                    const struct resume_segment *told, uint32_t index, struct resume_diag *diag)
 {
     const struct resume_segment *held = &vcpu->segs.seg[number];
-    bool system = number == RESUME_LDTR || number == RESUME_TR;
+    const char *name = number == RESUME_CS ? "CS" : "SS";
     bool long_mode = (vcpu->segs.seg[RESUME_CS].access & RESUME_SEG_L) != 0;
     uint32_t mask = access_mask(number, long_mode);
-    bool by_msr = number == RESUME_FS || number == RESUME_GS;
+    const uint32_t usable = RESUME_SEG_P | RESUME_SEG_S;
 
-    if ((told->access & RESUME_SEG_P) == 0 ||
-        (told->access & RESUME_SEG_S) != (system ? 0 : RESUME_SEG_S)) {
-        return resume_fail(diag, RESUME_EUNSUPPORTED, names[number], "access", where, held->access,
+    if ((told->access & usable) != usable) {
+        return resume_fail(diag, RESUME_EUNSUPPORTED, name, "access", where, held->access,
                            told->access, index);
     }
     if (((held->access ^ told->access) & mask) != 0) {
-        return resume_fail(diag, RESUME_ECONSISTENT, names[number], "access", where,
-                           held->access & mask, told->access & mask, index);
+        return resume_fail(diag, RESUME_ECONSISTENT, name, "access", where, held->access & mask,
+                           told->access & mask, index);
     }
-    if (!system && long_mode) {
+    if (long_mode) {
         return RESUME_OK;
     }
-    if (!by_msr && held->base != told->base) {
-        return resume_fail(diag, RESUME_ECONSISTENT, names[number], "base", where, held->base,
-                           told->base, index);
+    if (held->base != told->base) {
+        return resume_fail(diag, RESUME_ECONSISTENT, name, "base", where, held->base, told->base,
+                           index);
     }
     if (held->limit != told->limit) {
-        return resume_fail(diag, RESUME_ECONSISTENT, names[number], "limit", where, held->limit,
-                           told->limit, index);
+        return resume_fail(diag, RESUME_ECONSISTENT, name, "limit", where, held->limit, told->limit,
+                           index);
     }
     return RESUME_OK;
 }
@@ -110,12 +95,11 @@ int resume_segments_check(const struct resume_vcpu *vcpu, uint32_t index,
     if (vcpu == NULL || guest == NULL || guest->phys.page == NULL) {
         return RESUME_EINVAL;
     }
-    for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++) {
+    for (uint32_t i = RESUME_CS; i <= RESUME_SS; i++) {
         const struct resume_segment *segment = &vcpu->segs.seg[i];
-        bool system = i == RESUME_LDTR || i == RESUME_TR;
         uint32_t table = (segment->selector & RESUME_SELECTOR_TI) != 0 ? RESUME_LDTR : RESUME_GDTR;
         resume_va_t where = vcpu->segs.seg[table].base + (segment->selector & ~UINT32_C(7));
-        uint8_t bytes[SYSTEM_DESCRIPTOR];
+        uint8_t bytes[DESCRIPTOR];
         struct resume_segment told;
         int err;
 
@@ -123,11 +107,11 @@ int resume_segments_check(const struct resume_vcpu *vcpu, uint32_t index,
             (segment->access & RESUME_SEG_UNUSABLE) != 0) {
             continue;
         }
-        err = read_bytes(guest, where, bytes, system ? SYSTEM_DESCRIPTOR : DESCRIPTOR, diag);
+        err = read_bytes(guest, where, bytes, DESCRIPTOR, diag);
         if (err != RESUME_OK) {
             return err;
         }
-        told = decode(bytes, system);
+        told = decode(bytes);
         err = compare(vcpu, i, where, &told, index, diag);
         if (err != RESUME_OK) {
             return err;

@@ -8,8 +8,10 @@
 
 #define XSTATE_BV 512
 
-/* S_CET, U_CET: shadow stacks are in use. */
-#define CET_SHADOW_STACK UINT64_C(1)
+/* S_CET, U_CET: shadow stacks are in use; the next instruction must be ENDBR. */
+#define CET_SHADOW_STACK RESUME_BIT(0)
+#define CET_TRACKER RESUME_BIT(11)
+#define MSR_PL3_SSP UINT32_C(0x6a7)
 
 /* Length of the sparse tables that the planner puts its descriptors into. */
 #define TABLE_LENGTH 0x1000u
@@ -261,26 +263,28 @@ static int check_selectors(const struct check *check)
 }
 
 /*
- * Shadow stacks need SSP, which no record carries: at CPL 3 it is in none of the MSRs, and with
- * shadow stacks for the supervisor the landing itself would need one.
+ * SSP is loaded from PL3_SSP on the way to CPL 3, and can be loaded by no instruction that the
+ * landing has on the way to another. Nor can the landing run while ENDBR is awaited.
  */
 static int check_cet(const struct check *check)
 {
     const struct resume_vcpu *vcpu = check->vcpu;
     const uint64_t *user = resume_vcpu_msr(vcpu, RESUME_MSR_U_CET);
     const uint64_t *supervisor = resume_vcpu_msr(vcpu, RESUME_MSR_S_CET);
+    const uint64_t refused = CET_SHADOW_STACK | CET_TRACKER;
     bool outer = (vcpu->segs.seg[RESUME_CS].selector & RESUME_SELECTOR_RPL) == 3;
 
     if ((vcpu->ctrl.cr4 & RESUME_CR4_CET) == 0) {
         return RESUME_OK;
     }
-    if (supervisor != NULL && (*supervisor & CET_SHADOW_STACK) != 0) {
+    if (supervisor != NULL && (*supervisor & refused) != 0) {
         return resume_check_fail_in(check, RESUME_EUNSUPPORTED, RESUME_FORMAT_TAG_MSR, "S_CET",
-                                    AT(msr), *supervisor, *supervisor & ~CET_SHADOW_STACK);
+                                    AT(msr), *supervisor, *supervisor & ~refused);
     }
-    if (outer && user != NULL && (*user & CET_SHADOW_STACK) != 0) {
-        return resume_check_fail_in(check, RESUME_EUNSUPPORTED, RESUME_FORMAT_TAG_MSR, "U_CET",
-                                    AT(msr), *user, *user & ~CET_SHADOW_STACK);
+    if (outer && user != NULL && (*user & CET_SHADOW_STACK) != 0 &&
+        resume_vcpu_msr(vcpu, MSR_PL3_SSP) == NULL) {
+        return resume_check_fail_in(check, RESUME_EUNSUPPORTED, RESUME_FORMAT_TAG_MSR, "PL3_SSP",
+                                    AT(msr), 0, MSR_PL3_SSP);
     }
     return RESUME_OK;
 }

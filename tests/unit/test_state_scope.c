@@ -71,24 +71,22 @@ static void features(void **state)
     EXPECT(NULL, (v->xsave.length = RESUME_XSAVE_MAX));
 }
 
-/* Shadow stacks need SSP; tracking of indirect branches does not. */
+/* SSP is loaded from PL3_SSP on the way to CPL 3, and by nothing on the way to another. */
 static void cet(void **state)
 {
-    struct resume_segment *seg = good.vcpu.segs.seg;
-
     (void)state;
-    EXPECT("U_CET", (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 1)));
+    EXPECT("PL3_SSP", (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 1)));
+    EXPECT(NULL, (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 1),
+                  good_state_add_msr(&good, 0x6a7, 0, 0x1000)));
     EXPECT(NULL, good_state_add_msr(&good, 0x6a0, 0, 1)); /* CR4.CET is clear: no effect */
-    EXPECT(NULL, (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 0x14)));
+    EXPECT(NULL, (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 0x814)));
     EXPECT(NULL, (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a2, 0, 0x14)));
     EXPECT("S_CET", (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a2, 0, 1)));
-    /* In the kernel the user's SSP is in PL3_SSP. */
-    EXPECT(NULL,
-           (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 1),
-            seg[RESUME_CS] =
-                (struct resume_segment){.limit = UINT32_MAX, .access = 0xa09b, .selector = 0x10},
-            seg[RESUME_SS] =
-                (struct resume_segment){.limit = UINT32_MAX, .access = 0xc093, .selector = 0x18}));
+    EXPECT("S_CET", (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a2, 0, 0x804)));
+    /* In the kernel the user's SSP does not matter yet. */
+    EXPECT(NULL, (v->ctrl.cr4 |= BIT(23), good_state_add_msr(&good, 0x6a0, 0, 1),
+                  v->segs.seg[RESUME_CS].access = 0xa09b, v->segs.seg[RESUME_CS].selector = 0x10,
+                  v->segs.seg[RESUME_SS].access = 0xc093, v->segs.seg[RESUME_SS].selector = 0x18));
 }
 
 static void events(void **state)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * Do the descriptors in the guest's memory still say what its segment registers hold?
+ * Do the descriptors in the guest's memory still say what CS and SS hold?
  *
- * The hidden part of a segment register can only be loaded through a selector. A guest may have
- * changed a descriptor after loading it; then a resume would load something else than was there.
+ * The other segment registers are loaded from tables that are made from their hidden parts. CS and SS
+ * come through the guest's own tables where the landing returns into the guest (the forms RETF and
+ * IRET). A guest may have changed a descriptor after loading it; then something else would be
+ * loaded than was there.
  */
 #ifndef RESUME_SEGMENTS_H
 #define RESUME_SEGMENTS_H
@@ -16,11 +18,10 @@ extern "C" {
 #endif
 
 /*
- * resume_segments_check - compare TR, LDTR, CS, SS, DS, ES, FS and GS with their descriptors.
+ * resume_segments_check - compare CS and SS with their descriptors.
  * @vcpu: validated and in scope.  @index: its number, for the diagnosis.
  * @guest: the page tables that the vCPU uses (its CR3).
- * Compared is what has a meaning: in 64-bit mode neither base nor limit of a code or data segment;
- * never the accessed bit, the busy bit of a TSS, or a base of FS or GS (those are loaded as MSRs).
+ * Compared is what has a meaning: in 64-bit mode neither base nor limit; never the accessed bit.
  * Null selectors and unusable segments are passed over.
  * Context: where the guest's memory can be read.
  * Errors: EINVAL; ECONSISTENT (diag: where = the register, field = "base", "limit" or "access",

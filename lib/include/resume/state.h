@@ -343,7 +343,8 @@ int resume_vcpu_dormant(const struct resume_vcpu *vcpu);
  * - nmi_masked: with TF, RF, VIF or VIP in RFLAGS, which only IRET loads, unblocking NMIs;
  * - a selector: beyond 0xfff; of CS or SS beyond its table; with less privilege than its RPL; or
  *   two registers with one selector and different hidden parts;
- * - S_CET, U_CET: shadow stacks for the supervisor, or in user mode;
+ * - S_CET: shadow stacks for the supervisor, or an awaited ENDBR; PL3_SSP: not there though user
+ *   code with a shadow stack runs (the MSR then stands for SSP itself, which is loaded from it);
  * - an MSR that no way restores (resume/msr.h) and that is not marked optional;
  * - xstate_bv: supervisor components.
  * A dormant vCPU is always in scope. What the vCPUs must have in common: resume/vcpu_set.h.
