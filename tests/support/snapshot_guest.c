@@ -66,6 +66,9 @@ struct guest *guest_open(uint32_t vcpus)
     }
     guest->manifest = calloc(1, sizeof(*guest->manifest));
     assert_non_null(guest->manifest);
+    guest->manifest->format = 1;
+    guest->manifest->qemu_version[0] = 7;
+    guest->manifest->qemu_version[1] = 2;
     strcpy(guest->manifest->tool, "resumectl test");
     strcpy(guest->manifest->machine_type, "pc-q35-7.2");
     strcpy(guest->manifest->accelerator, "tcg");
@@ -129,6 +132,10 @@ void guest_sleep(struct guest *guest, uint32_t index)
     machine_set(vcpu, "cpu/env.cr[4]", 0);
     machine_set(vcpu, "cpu/env.efer", 0);
     machine_set(vcpu, "cpu/env.eflags", 2);
+    machine_set(vcpu, "cpu/env.segs[1].selector", 0xf000);
+    machine_set(vcpu, "cpu/env.segs[1].flags", 0x9b00);
+    machine_set(vcpu, "cpu/env.segs[2].selector", 0);
+    machine_set(vcpu, "cpu/env.segs[2].flags", 0x9300);
 }
 
 static void put_ram(struct builder *b, const struct guest *guest)
