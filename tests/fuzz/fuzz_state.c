@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include <resume/format.h>
+#include <resume/msr.h>
 #include <resume/state.h>
+#include <resume/vcpu_set.h>
+#include <resume/xsave.h>
 
 #include "checksum.h"
 #include "internal.h"
@@ -67,11 +70,82 @@ static void write_and_read_back(const struct resume_machine *machine,
     free(second);
 }
 
+#define GAP 64u
+
+/* Components as a CPU with another layout has them: the same, behind a gap, the other way round. */
+static uint32_t lay_out(const struct resume_xsave *xsave, struct resume_xcomp *out)
+{
+    uint32_t offset = RESUME_XSAVE_MIN + GAP;
+    uint32_t count = 0;
+
+    for (uint32_t i = xsave->comp_count; i-- > 0;) {
+        if (xsave->comp[i].id < 2) {
+            continue;
+        }
+        out[count] = xsave->comp[i];
+        out[count].offset = offset;
+        offset += xsave->comp[i].size;
+        count++;
+    }
+    return count;
+}
+
+/* What is valid and in scope, the planner's parts must be able to take. */
+static void plan(const struct resume_vcpu *vcpu)
+{
+    static uint8_t area[RESUME_XSAVE_MAX + GAP];
+    static uint8_t back[RESUME_XSAVE_MAX];
+    uint64_t xcr0 = (vcpu->ctrl.valid & RESUME_CTRL_XCR0) != 0 ? vcpu->ctrl.xcr0 : 3;
+    struct resume_msr list[RESUME_MSR_MAX + 1];
+    struct resume_xcomp comp[RESUME_XCOMP_MAX];
+    struct resume_span span[RESUME_SPANS];
+    struct resume_xsave there = {.area = area};
+    uint32_t count = 0;
+
+    REQUIRE(resume_msr_list(vcpu, RESUME_ACCEL_KVM, list, RESUME_MSR_MAX + 1, &count) == RESUME_OK);
+    REQUIRE(count <= RESUME_MSR_MAX + 1);
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t order = resume_msr_order(list[i].index);
+        uint32_t before = resume_msr_order(list[i - 1].index);
+
+        REQUIRE(order > before || (order == before && list[i].index > list[i - 1].index));
+    }
+    if (resume_vcpu_dormant(vcpu)) {
+        return;
+    }
+    /* There, and back again: what is compared after a resume is as it was. */
+    there.comp_count = lay_out(&vcpu->xsave, comp);
+    memcpy(there.comp, comp, sizeof(comp));
+    REQUIRE(resume_xsave_transcode(&vcpu->xsave, comp, there.comp_count, xcr0, area, sizeof(area),
+                                   &there.length, NULL) == RESUME_OK);
+    REQUIRE(there.length >= RESUME_XSAVE_MIN && there.length <= sizeof(area));
+    there.length = sizeof(area);
+    REQUIRE(resume_xsave_transcode(&there, vcpu->xsave.comp, vcpu->xsave.comp_count, xcr0, back,
+                                   sizeof(back), &count, NULL) == RESUME_OK);
+    count = resume_xsave_spans(vcpu->xsave.comp, vcpu->xsave.comp_count, xcr0, span, RESUME_SPANS);
+    REQUIRE(count <= RESUME_SPANS);
+    for (uint32_t i = 0; i < count; i++) {
+        bool in_use = span[i].offset >= RESUME_XSAVE_MIN;
+
+        REQUIRE(span[i].offset + span[i].length <= sizeof(back));
+        /* Components not in use have become what they are when initial. */
+        for (uint32_t k = 0; in_use && k < vcpu->xsave.comp_count; k++) {
+            const struct resume_xcomp *from = &vcpu->xsave.comp[k];
+
+            if (from->offset == span[i].offset && (back[512 + from->id / 8] >> from->id % 8 & 1)) {
+                REQUIRE(memcmp(back + from->offset, vcpu->xsave.area + from->offset,
+                               span[i].length) == 0);
+            }
+        }
+    }
+}
+
 static void read_blob(const uint8_t *data, size_t size)
 {
     static struct resume_vcpu vcpus[VCPUS_MAX];
     static struct resume_machine machine;
     struct resume_state state;
+    struct resume_vcpu_set set = {0};
     struct resume_diag diag = {0};
     uint32_t count = 0;
 
@@ -86,8 +160,10 @@ static void read_blob(const uint8_t *data, size_t size)
         if (resume_state_vcpu(&state, count, &vcpus[count], &diag) != RESUME_OK) {
             return;
         }
-        if (resume_vcpu_validate(&vcpus[count], count, &diag) == RESUME_OK) {
-            (void)resume_vcpu_check_scope(&vcpus[count], count, &diag);
+        if (resume_vcpu_validate(&vcpus[count], count, &diag) == RESUME_OK &&
+            resume_vcpu_check_scope(&vcpus[count], count, &diag) == RESUME_OK) {
+            plan(&vcpus[count]);
+            (void)resume_vcpu_set_add(&set, &vcpus[count], &diag);
         }
         count++;
     }
