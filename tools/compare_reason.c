@@ -120,8 +120,9 @@ static const struct rule rules[] = {
     {"ICH9LPC", "pm/tco/tco_regs.expire_time", NULL, NULL, clock_moved},
     {"piix4_pm", "ar.tmr.", NULL, NULL, clock_moved},
     {"piix4_pm", "ar.pm1.evt.sts", NULL, only_set, clock_moved},
-    {"ide", "bmdma[", ".migration_retry_sector_num", only_dropped, retry},
-    {"ide", "bmdma[", ".migration_retry_nsector", only_dropped, retry},
+    /* "bmdma[0]" and "bmdma[1]"; QEMU 10 leaves the index of the last one away. */
+    {"ide", "bmdma", ".migration_retry_sector_num", only_dropped, retry},
+    {"ide", "bmdma", ".migration_retry_nsector", only_dropped, retry},
     {"globalstate", "", NULL, NULL, "it says why the VM is stopped, which is another reason now"},
     {"cpu_common", "interrupt_request", NULL, only_lines, interrupt_came},
 };
