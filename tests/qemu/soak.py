@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from guests import guest_of
 from harness import Failure, Machine, Patience, Settings
-from matrix import Versions
+from matrix import Versions, slow_host
 from run import check_ledger, finish
 from snapshots import MODES, inspect, modes_of
 
@@ -88,7 +88,7 @@ class Soak:
             "kernel": self.arguments.kernel,
             "machine": style.machine, "cpu": style.cpu, "ram": self.arguments.ram,
             "smp": str(self.arguments.smp), "programs": style.programs,
-            "append": f"patience={5 * self.arguments.smp} {fill(style.append)}".strip(),
+            "append": f"{slow_host(self.arguments.smp)} {fill(style.append)}".strip(),
             "before": fill(style.before), "after": fill(style.after)}})
         return parser["chain"]
 
