@@ -127,21 +127,17 @@ static int check_landing(const struct search *search, uint32_t index,
         .refill_va = home->va,
         .refill_length = layout->landings,
     };
-    struct resume_vcpu vcpu = search->vcpus[index];
+    const struct resume_vcpu *vcpu = &search->vcpus[index];
     struct resume_paging paging;
     struct resume_landing landing;
     struct resume_diag diag = {0};
-    int error = resume_landing_compose(&vcpu, &place, &landing);
+    int error = resume_landing_compose(vcpu, &place, &landing);
     if (error != 0)
         return report_fail_diag(failure, error, NULL, "compose the landing", search->path, NULL);
     if (landing.form == RESUME_LANDING_JUMP)
         return 0;
-    for (uint32_t i = RESUME_ES; i <= RESUME_TR; i++) {
-        if (i != RESUME_CS && i != RESUME_SS)
-            vcpu.segs.seg[i].selector = 0; /* null ones are passed over */
-    }
-    vcpu_paging(search->ram, &vcpu, &paging);
-    error = resume_segments_check(&vcpu, index, &paging, &diag);
+    vcpu_paging(search->ram, vcpu, &paging);
+    error = resume_segments_check(vcpu, index, &paging, &diag);
     if (error == RESUME_ECONSISTENT || error == RESUME_EUNSUPPORTED)
         return report_fail_diag(failure, error, &diag, "check the segment registers", search->path,
                                 "take the snapshot at another moment: the guest has changed a "
