@@ -121,11 +121,12 @@ static void print_fields(const struct readback *readback, uint32_t index, FILE *
     for (uint32_t i = 0; i < vcpu->wanted_count; i++) {
         char name[READBACK_NAME_MAX];
         uint64_t value;
-        fprintf(out, "  %-36s %-11s", readback_name(readback, index, i, name),
-                kind_name(vcpu->field[i]));
+        readback_name(readback, index, i, name);
+        const char *kind = kind_name(vcpu->field[i]);
         if (readback_wanted(readback, index, i, &value))
-            fprintf(out, " 0x%" PRIx64, value);
-        fputc('\n', out);
+            fprintf(out, "  %-36s %-11s 0x%" PRIx64 "\n", name, kind, value);
+        else
+            fprintf(out, "  %-36s %s\n", name, kind);
     }
 }
 
