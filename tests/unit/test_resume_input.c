@@ -111,6 +111,23 @@ static void refuses_wishes_for_vcpus_that_are_not_resumed(void **state)
     guest_close(guest);
 }
 
+/* Neither an empty number nor one with more than digits means the vCPU that strtoul makes of it. */
+static void refuses_numbers_that_are_none(void **state)
+{
+    static const char *const wishes[] = {"reg:rbx@^1", "reg:rbx@ 1^1", "reg:rbx@+1^1",
+                                         "reg:rbx@300^1"};
+    (void)state;
+    struct guest *guest = guest_open(2);
+    assert_int_equal(guest_snapshot(guest), 0);
+    guest_save(guest);
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        struct resume_input input = {0};
+        assert_int_equal(open_input(guest, &input, wishes[i]), -EXIT_CODE_USAGE);
+        resume_input_close(&input);
+    }
+    guest_close(guest);
+}
+
 static void refuses_another_number_of_vcpus(void **state)
 {
     (void)state;
@@ -174,6 +191,7 @@ int main(void)
         cmocka_unit_test(knows_the_vcpus),
         cmocka_unit_test(spoils_the_vcpu_that_is_named),
         cmocka_unit_test(refuses_wishes_for_vcpus_that_are_not_resumed),
+        cmocka_unit_test(refuses_numbers_that_are_none),
         cmocka_unit_test(refuses_another_number_of_vcpus),
         cmocka_unit_test(refuses_a_home_of_another_length),
         cmocka_unit_test(refuses_a_target_with_other_active_vcpus),
