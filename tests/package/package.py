@@ -49,7 +49,7 @@ def build(options, prefix, example, into, cflags):
 def read_blob(program, golden):
     """The values are those that docs/FORMAT.md's golden file is described with."""
     good = run(program, os.path.join(golden, "valid/user_mode.rsm"))
-    if not re.search(r"^format 1\.0, 1 vCPU\(s\)$", good, re.M) or \
+    if not re.search(r"^format 1\.1, 1 vCPU\(s\)$", good, re.M) or \
             not re.search(r"^vCPU 0: can be resumed$", good, re.M):
         sys.exit(f"package: {program}: unexpected output:\n{good}")
     bad = subprocess.run([program, os.path.join(golden, "invalid/crc.rsm")], check=False,
