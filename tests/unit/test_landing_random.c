@@ -213,7 +213,7 @@ static void print_histogram(void)
 static void random_states_land(void **context)
 {
     (void)context;
-    for (uint32_t i = 0; i < 20000; i++) {
+    for (uint32_t i = 0; i < 10000; i++) {
         struct resume_landing_place place;
         struct resume_landing landing;
         struct resume_vcpu vcpu;
