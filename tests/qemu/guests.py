@@ -74,17 +74,17 @@ def check_kernel(text):
     return problems
 
 
-def check_probe(text, first=1):
-    """All problems in what the probe has said."""
-    problems = re.findall(r"probe: FAIL.*", text)
+def check_probe(text, first=1, name="probe"):
+    """All problems in what the probe has said; one CPU of it by its name, any by the name probe."""
+    problems = re.findall(r"probe\d?: FAIL.*", text)
     expected = first
-    for number in re.findall(r"^probe: pass (\d+)\n", text, re.M):
+    for number in re.findall(rf"^{name}: pass (\d+)\n", text, re.M):
         if int(number) != expected:
-            problems.append(f"pass {number} came where {expected} was due")
+            problems.append(f"pass {number} of {name} came where {expected} was due")
         expected = int(number) + 1
     if expected == first:
-        problems.append("not one pass")
-    if "probe: stopped" in text:
+        problems.append(f"not one pass of {name}")
+    if re.search(r"probe\d?: stopped", text):
         problems.append("the probe has stopped")
     return problems
 
@@ -205,26 +205,41 @@ class Linux:
 class Probe:
     """The bare-metal guest that checks its registers."""
 
-    wrong = r"probe: FAIL.*|probe: stopped"
+    wrong = r"probe\d?: FAIL.*|probe\d?: stopped"
 
     def __init__(self, machine):
         self.machine = machine
+        self.names = ["probe"]
+        if machine.case.get("variant", "").startswith("smp"):
+            self.names += [f"probe{number}" for number in range(1, machine.case.getint("smp"))]
+
+    def inside(self, what, address):
+        raise Failure(f"case: moment: the probe does not say where it does {what}")
+
+    def wait_for(self, pattern, seconds, what, start=0, count=1):
+        return self.machine.console.wait_for(pattern, seconds, what, start=start, count=count,
+                                             alive=self.machine.alive, never=self.wrong)
 
     def wait_up(self):
-        self.machine.console.wait_for(r"^probe: pass 3\n", 90, "third pass of the probe",
-                                      alive=self.machine.alive, never=self.wrong)
+        for name in self.names:
+            self.wait_for(rf"^{name}: pass 3\n", 90, f"third pass of {name}")
 
     def wait_on(self, start, seconds):
-        self.machine.console.wait_for(r"^probe: pass (\d+)\n", seconds,
-                                      "fourth pass after the resume", start=start, count=4,
-                                      alive=self.machine.alive, never=self.wrong)
+        for name in self.names:
+            self.wait_for(rf"^{name}: pass (\d+)\n", seconds,
+                          f"fourth pass of {name} after the resume", start, 4)
 
     def last(self, text):
         found = re.findall(r"probe: pass (\d+)\n", text)
         return int(found[-1]) if found else 0
 
     def check(self, resumed_at):
-        return check_probe(self.machine.console.text())
+        text = self.machine.console.text()
+        problems = []
+        for name in self.names:
+            problems += [problem for problem in check_probe(text, name=name)
+                         if problem not in problems]
+        return problems
 
     def afterwards(self):
         """Nothing: the probe obeys nobody."""
@@ -236,10 +251,66 @@ class Probe:
         return self.machine.ended(30, "the VM, after it was told to quit")
 
 
+class Events(Probe):
+    """The probe's variant that does what it is told, about interrupts (probe/events.nasm). The case's
+    key events names what is under way when it is stopped: nmi, nmi-pending or irq."""
+
+    def ask(self, byte, answer, what):
+        """Send one byte and wait for its answer."""
+        start = self.machine.console.position()
+        self.machine.console.send(byte)
+        self.wait_for(answer, 60, what, start)
+
+    def nmi(self):
+        qmp = self.machine.qmp()
+        qmp("inject-nmi")
+        qmp.close()
+
+    def wait_up(self):
+        self.wait_for(r"^probe: ready\n", 90, "word that it is up")
+        for _ in range(3):
+            self.ask("p", r"^probe: pass \d+\n", "pass")
+        self.begin()
+
+    def begin(self):
+        kind = self.machine.case.get("events")
+        start = self.machine.console.position()
+        self.number = getattr(self, "number", 1)
+        if kind == "irq":
+            self.ask("i", r"^probe: irq waits\n", "interrupt handler")
+            return
+        self.nmi()
+        self.wait_for(rf"^probe: nmi {self.number} begins\n", 60, "handler of the NMI", start)
+        if kind == "nmi-pending":
+            self.nmi()
+            self.ask("p", rf"^probe: nmi {self.number} still\n", "answer from the NMI's handler")
+
+    def wait_on(self, start, seconds):
+        """After the resume: what was under way goes on, and what was waiting comes when it may."""
+        kind = self.machine.case.get("events")
+        if kind == "irq":
+            self.ask("p", r"^probe: irq still\n", "answer from the interrupt handler")
+            self.ask("e", r"^probe: irq done\n", "end of the interrupts")
+        else:
+            for _ in range(3):
+                self.ask("p", rf"^probe: nmi {self.number} still\n", "answer from the NMI's handler")
+            if kind == "nmi":
+                self.nmi()
+                for _ in range(3):
+                    self.ask("p", rf"^probe: nmi {self.number} still\n",
+                             "answer from the handler that no NMI may interrupt")
+            self.ask("e", rf"^probe: nmi {self.number + 1} begins\n",
+                     "NMI that was waiting for the end of the handler")
+            self.ask("e", rf"^probe: nmi {self.number + 1} ends\n", "end of the second NMI")
+            self.number += 2
+        for _ in range(3):
+            self.ask("p", r"^probe: pass \d+\n", "pass")
+
+
 def guest_of(machine):
     kind = machine.case.get("guest")
     if kind == "linux":
         return Linux(machine)
     if kind == "probe":
-        return Probe(machine)
+        return Events(machine) if machine.case.get("events") else Probe(machine)
     raise Failure(f"case: guest: unknown: {kind}")

@@ -8,6 +8,7 @@ hold at once, each "STATE" (on some CPU), "N:STATE" (on CPU N) or "all:STATE":
   ldt-code             the code segment is one of the LDT, CPL 3
   tf, ac               that flag of RFLAGS is set, CPL 3
   breakpoint           DR7 enables a breakpoint, CPL 3
+  la57, pti            on five levels of tables; at CPL 3 on the tables that user code has with pti
   shadow               in the shadow of an STI or a load of SS
   spin, kernel-spin    in a loop that waits for a lock: in the guest's program, in its kernel
   a program's name     the CPU that it is bound to (programs = NAME@N) is at CPL 3, or as above where
@@ -21,6 +22,7 @@ from harness import Failure
 
 LOOKS = 3000  # at a VM, before a moment is said never to come
 TF_FLAG, IF_FLAG, AC_FLAG = 1 << 8, 1 << 9, 1 << 18
+CR4_LA57 = 1 << 12
 
 
 class Cpu:
@@ -62,6 +64,9 @@ STATES = {
     "tf": lambda cpu, guest: cpu.mode == "user" and bool(cpu.rflags & TF_FLAG),
     "ac": lambda cpu, guest: cpu.mode == "user" and bool(cpu.rflags & AC_FLAG),
     "breakpoint": lambda cpu, guest: cpu.mode == "user" and bool(cpu.dr7 & 0xff),
+    "la57": lambda cpu, guest: bool(cpu.cr4 & CR4_LA57),
+    # Linux has the tables of user code in the page behind those of the kernel.
+    "pti": lambda cpu, guest: cpu.mode == "user" and bool(cpu.cr3 & 0x1000),
     "shadow": lambda cpu, guest: cpu.shadow,
     "spin": lambda cpu, guest: cpu.mode == "user" and guest.inside("spin", cpu.rip),
     "kernel-spin": lambda cpu, guest: cpu.mode == "kernel"

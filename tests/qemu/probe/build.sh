@@ -9,4 +9,5 @@ if [ $# != 1 ]; then
     exit 2
 fi
 mkdir -p "$1"
-nasm -f bin -Werror -o "$1/probe.efi" "$(dirname "$0")/probe.nasm"
+here=$(dirname "$0")
+nasm -f bin -Werror -I "$here/" -o "$1/probe.efi" "$here/probe.nasm"

@@ -13,6 +13,10 @@
 ;   no-home       as user, but nothing is executable besides the probe's own instructions: there is
 ;                 no place from which it could be resumed
 ;   compat        CPL 3 in a 32-bit code segment whose segments have bases and limits
+;   la57          as user-timer, with five levels of page tables
+;   smp           every CPU: see smp.nasm
+;   shadow        stopped most easily in the shadow of an STI: see events.nasm
+;   events        NMIs and waiting interrupts, at the tests' word: see events.nasm
 ;
 ; On the first serial port: "probe: pass N" now and then, "probe: FAIL name want W got G" for each
 ; wrong value, and after those "probe: stopped".
@@ -57,6 +61,13 @@ org 0
 %define V_HALT      4
 %define V_COMPAT    8
 %define V_NOHOME    16
+%define V_LA57      32
+%define V_SMP       64
+%define V_SHADOW    128
+%define V_EVENTS    256
+%define CR4_LA57    (1 << 12)
+; The image again, at an address that only five levels reach.
+%define KERNEL57    0xff2c800000000000
 
 %define MSR_EFER    0xc0000080
 %define MSR_STAR    0xc0000081
@@ -212,7 +223,11 @@ entry:
     out 0x21, al
     out 0xa1, al
     call read_variant
+    call start_others
 
+; Every CPU comes here, each in its own copy of the image (smp.nasm), with low memory mapped as the
+; firmware had it.
+world:
     ; Page tables: physical memory from 0, in 2 MiB pages, user bits left to the root's entry; what
     ; lies from 3 to 4 GiB is devices, never executed.
     lea rdi, [pd]
@@ -261,11 +276,27 @@ entry:
     and rax, ~0xc                   ; not EM, not TS
     or rax, 0x50022                 ; AM, WP, NE, MP
     mov cr0, rax
+    lea rax, [pml4 + 0x27]
+    mov [pml5], rax                 ; USER
+    and rax, ~4
+    mov [pml5 + 511 * 8], rax       ; KERNEL
+    mov [pml5 + 300 * 8], rax       ; KERNEL57
     call choose_cr4
+    lea rdx, [pml4]
+    test qword [variant], V_LA57
+    jz .four_levels
+    or rax, CR4_LA57
+    lea rdx, [pml5]
+.four_levels:
+    or rdx, 8                       ; PWT: any bit that can be seen again
+    mov rcx, cr4
+    xor rcx, rax
+    test ecx, CR4_LA57
+    jz .same_levels
+    call change_levels
+.same_levels:
     mov cr4, rax
-    lea rax, [pml4]
-    or rax, 8                       ; PWT: any bit that can be seen again
-    mov cr3, rax
+    mov cr3, rdx
 
     lea rax, [image]
     mov [base], rax
@@ -368,6 +399,7 @@ entry:
     mov qword [spin_count], 20
 .not_null:
 
+    call vary_patterns
     lea rax, [fs_signature]
     test qword [variant], V_USER
     jz .fs_kernel
@@ -378,7 +410,15 @@ entry:
     write_msr MSR_FS, rbx
     add rbx, 16
     write_msr MSR_GS, rbx
-    write_msr MSR_KGS, 0xffffa5a51234c000
+    mov rbx, [cpu_number]
+    shl rbx, 12
+    mov rax, 0xffffa5a51234c000
+    test qword [variant], V_LA57
+    jz .canonical
+    mov rax, 0xff00a5a51234c000     ; canonical with five levels only
+.canonical:
+    add rbx, rax
+    write_msr MSR_KGS, rbx
     lea rbx, [system_call]
     write_msr MSR_LSTAR, rbx
     write_msr MSR_CSTAR, 0xffff9234567890a0
@@ -393,13 +433,17 @@ entry:
     bt edx, 27
     jnc .no_tsc_aux
     mov qword [has_tsc_aux], 1
-    write_msr MSR_TSC_AUX, 0x5aa55aa5
+    mov ebx, 0x5aa55aa5
+    add rbx, [cpu_number]
+    write_msr MSR_TSC_AUX, rbx
 .no_tsc_aux:
     mov rax, 0x00005a5a12345678
+    add rax, [cpu_number]
     mov cr2, rax
     mov eax, 5
     mov cr8, rax
     mov rax, 0x1122334455667788 & 0x7fffffffffff
+    add rax, [cpu_number]
     mov dr0, rax
     mov rax, 0xffff812345678990
     mov dr1, rax
@@ -435,6 +479,8 @@ entry:
     or rax, rdx
     mov [last_tsc], rax
 
+    test qword [variant], V_SHADOW | V_EVENTS
+    jnz events
     test qword [variant], V_COMPAT
     jnz enter_compat
     test qword [variant], V_USER
@@ -628,6 +674,13 @@ check_system:
     or rax, rdx
     mismatch 'xcr0', [want_xcr0], rax
 .no_xsave:
+    test qword [variant], V_LA57
+    jz .no_la57
+    mov rax, KERNEL57
+    add rax, [base]
+    movzx eax, word [rax]
+    mismatch 'memory at a 57-bit address', 0x5a4d, rax
+.no_la57:
     ; x87, MXCSR and XMM: all that FXSAVE defines.
     lea rdi, [fx_now]
     fxsave64 [rdi]
@@ -778,8 +831,8 @@ compat_pass:                        ; DS, SS and CS have the image as their base
     cld
     ; The limit of DS, from its descriptor and from the processor's hidden copy of it: the last
     ; bytes inside can be read.
-    mov eax, [bss_end - 4]
-    mov eax, ss:[bss_end - 4]
+    mov eax, [copy_end - 4]
+    mov eax, ss:[copy_end - 4]
     int 0x92
     jmp compat_pass
 bits 64
@@ -1183,7 +1236,9 @@ read_variant:
     print 'probe: FAIL variant want known got unknown', 13, 10
     jmp stop
 .found:
-    movzx eax, byte [rbx + 15]
+    movzx eax, word [rbx + 14]
+; The variant is eax.
+set_variant:
     mov [variant], rax
     test al, V_USER | V_COMPAT
     jz .kernel
@@ -1207,8 +1262,8 @@ wanted_file_end:
 %macro variant_entry 2
 %%start:
     db %1
-    times 15 - ($ - %%start) db 0
-    db %2
+    times 14 - ($ - %%start) db 0
+    dw %2
 %endmacro
 variant_table:
     variant_entry 'kernel', 0
@@ -1218,6 +1273,11 @@ variant_table:
     variant_entry 'user-timer', V_USER | V_TIMER
     variant_entry 'no-home', V_USER | V_NOHOME
     variant_entry 'compat', V_COMPAT | V_TIMER
+    variant_entry 'la57', V_USER | V_TIMER | V_LA57
+    variant_entry 'smp', V_SMP
+    variant_entry 'smp-la57', V_SMP | V_LA57
+    variant_entry 'shadow', V_SHADOW
+    variant_entry 'events', V_EVENTS
     db 0
 
 ; ---- Printing ---------------------------------------------------------------------------------
@@ -1253,22 +1313,77 @@ report_mismatch:
     pop rax
     ret
 
-; rsi: text. Clobbers rax, rdx, rsi.
+; rsi: text. Clobbers rax, rdx, rsi. Lines go out as a whole: there may be other CPUs.
 print_text:
+    push rdi
+    push rcx
+    lea rdi, [line]
+    mov ecx, [line_length]
 .letter:
+    mov al, [rsi]
+    test al, al
+    jz .done
+    inc rsi
+    mov [rdi + rcx], al
+    inc ecx
+    cmp al, 10
+    je .flush
+    cmp ecx, 255
+    jb .letter
+.flush:
+    call print_line
+    xor ecx, ecx
+    jmp .letter
+.done:
+    mov [line_length], ecx
+    pop rcx
+    pop rdi
+    ret
+
+; rdi: text, ecx: its length. CPU N says probeN where the first says probe. Clobbers rax, rdx.
+print_line:
+    push rsi
+    push rbx
+    lea rbx, [uart_lock]            ; that of the first CPU's copy
+    sub rbx, [copy_offset]
+.take:
+    mov eax, 1
+    xchg [rbx], eax
+    test eax, eax
+    jz .taken
+    pause
+    jmp .take
+.taken:
+    xor esi, esi
+.letter:
+    cmp esi, 5
+    jne .no_number
+    mov rax, [cpu_number]
+    test eax, eax
+    jz .no_number
+    add al, '0'
+    call put_letter
+.no_number:
+    mov al, [rdi + rsi]
+    call put_letter
+    inc esi
+    cmp esi, ecx
+    jb .letter
+    mov dword [rbx], 0
+    pop rbx
+    pop rsi
+    ret
+
+put_letter:
+    mov ah, al
     mov dx, COM1 + 5
 .busy:
     in al, dx
     test al, 0x20
     jz .busy
-    mov al, [rsi]
-    test al, al
-    jz .done
-    inc rsi
+    mov al, ah
     mov dx, COM1
     out dx, al
-    jmp .letter
-.done:
     ret
 
 ; rax. Clobbers rax, rcx, rdx, rsi, rdi.
@@ -1300,6 +1415,9 @@ print_decimal:
     test rax, rax
     jnz .digit
     jmp print_text
+
+%include "smp.nasm"
+%include "events.nasm"
 
 ; ---- Data -------------------------------------------------------------------------------------
 align 16
@@ -1353,6 +1471,9 @@ x87_values:
 variant_name: db 'kernel', 0
     times 32 db 0
 align 8
+cpu_number: dq 0                           ; number of the CPU that runs this copy of the image
+copy_offset: dq 0                   ; from the first copy to this one
+uart_lock: dq 0
 fs_signature: dq 0x66735f7369676e21, 0, 0x67735f7369676e21, 0
 spin_count: dq SPIN
 want_rax: dq 0x0123456789abcdef
@@ -1387,6 +1508,7 @@ raw_end:
 ; ---- Memory that is not in the file; the loader clears it -------------------------------------
 absolute raw_end
 alignb 4096
+pml5: resb 4096
 pml4: resb 4096
 pdpt: resb 4096
 pd: resb 4096 * GIGABYTES
@@ -1458,5 +1580,9 @@ kernel_stack: resb 64
 interrupt_stack: resb 64
     resb 8192
 ist_stack: resb 64
+line_length: resq 1
+line: resb 256
 alignb 4096
+copy_end:                           ; of what each CPU has for itself
+copies: resb (CPUS_MAX - 1) * (copy_end - image)
 bss_end:
