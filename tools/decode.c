@@ -192,35 +192,6 @@ const char *decode_segment(unsigned index)
     return index < RESUME_SEG_COUNT ? names[index] : "?";
 }
 
-const char *decode_msr(uint32_t index)
-{
-    static const struct {
-        uint32_t index;
-        const char *name;
-    } names[] = {
-        {RESUME_MSR_TSC, "TSC"},
-        {RESUME_MSR_APIC_BASE, "APIC_BASE"},
-        {RESUME_MSR_SYSENTER_CS, "SYSENTER_CS"},
-        {RESUME_MSR_SYSENTER_ESP, "SYSENTER_ESP"},
-        {RESUME_MSR_SYSENTER_EIP, "SYSENTER_EIP"},
-        {RESUME_MSR_PAT, "PAT"},
-        {RESUME_MSR_EFER, "EFER"},
-        {RESUME_MSR_STAR, "STAR"},
-        {RESUME_MSR_LSTAR, "LSTAR"},
-        {RESUME_MSR_CSTAR, "CSTAR"},
-        {RESUME_MSR_FMASK, "FMASK"},
-        {RESUME_MSR_FS_BASE, "FS_BASE"},
-        {RESUME_MSR_GS_BASE, "GS_BASE"},
-        {RESUME_MSR_KERNEL_GS_BASE, "KERNEL_GS_BASE"},
-        {RESUME_MSR_TSC_AUX, "TSC_AUX"},
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (names[i].index == index)
-            return names[i].name;
-    }
-    return NULL;
-}
-
 const char *decode_component(uint32_t id)
 {
     return id < BITS ? xcr0[id] : NULL;

@@ -49,10 +49,9 @@ const char *decode_run_state(uint32_t mp_state);
 /* What kind of segment: "code, readable", "data, writable", "busy TSS", ... Static. */
 const char *decode_segment_type(uint32_t access);
 
-/* Names. Static; decode_msr and decode_component give NULL for unknown numbers. */
+/* Names. Static; decode_component gives NULL for unknown numbers. */
 const char *decode_gpr(unsigned index);
 const char *decode_segment(unsigned index);
-const char *decode_msr(uint32_t index);
 const char *decode_component(uint32_t id);
 
 #endif
