@@ -76,6 +76,14 @@ class Kernel(unittest.TestCase):
     def test_harmless(self):
         self.assertEqual(check_kernel("kernel: 6 guest: mark 1\n" + lines(1)), [])
 
+    def test_busy_host(self):
+        late = ("kernel: 4 clocksource: Long readout interval, skipping watchdog check: "
+                "cs_nsec: 1016284216 wd_nsec: {}\n")
+        self.assertEqual(check_kernel(late.format(1016270440)), [])
+        self.assertEqual(len(check_kernel(late.format(1018270440))), 1)
+        self.assertEqual(len(check_kernel(late.format(0))), 1)
+        self.assertEqual(check_kernel("kernel: 4 hrtimer: interrupt took 8772870 ns\n"), [])
+
     def test_complaints(self):
         for text in ("kernel: 6 rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\n",
                      "kernel: 4 something of level warning\n",
