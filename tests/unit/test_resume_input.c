@@ -54,18 +54,28 @@ static void knows_the_vcpus(void **state)
     guest_close(guest);
 }
 
-/* Register RBX of every vCPU of a blob. */
-static void read_rbx(const char *path, uint64_t rbx[4])
+static size_t read_file(const char *path, uint8_t *data, size_t capacity)
+{
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    size_t length = fread(data, 1, capacity, in);
+    fclose(in);
+    return length;
+}
+
+/* Register RBX of every vCPU of a blob. The plan has to be one for it. */
+static void read_rbx(const struct resume_input *input, uint64_t rbx[4])
 {
     uint8_t data[65536];
     struct resume_state blob;
+    struct resume_plan plan;
     struct resume_vcpu vcpu;
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
-    size_t length = fread(data, 1, sizeof(data), in);
-    fclose(in);
+    size_t length = read_file(input->plan_path, data, sizeof(data));
+    assert_int_equal(resume_plan_read(data, length, &plan, NULL), 0);
+    length = read_file(input->state_path, data, sizeof(data));
     assert_int_equal(resume_state_open(data, length, &blob, NULL), 0);
     assert_int_equal(blob.vcpu_count, 4);
+    assert_int_equal(plan.state_crc32c, blob.crc32c);
     for (uint32_t i = 0; i < 4; i++) {
         assert_int_equal(resume_state_vcpu(&blob, i, &vcpu, NULL), 0);
         rbx[i] = vcpu.regs.gpr[RESUME_RBX];
@@ -88,7 +98,7 @@ static void spoils_the_vcpu_that_is_named(void **state)
         struct resume_input input = {0};
         uint64_t rbx[4];
         assert_int_equal(open_input(guest, &input, cases[i].wish), 0);
-        read_rbx(input.state_path, rbx);
+        read_rbx(&input, rbx);
         assert_memory_equal(rbx, cases[i].rbx, sizeof(rbx));
         resume_input_close(&input);
     }
