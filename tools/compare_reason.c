@@ -8,8 +8,6 @@
 #include "qemu_cpu.h"
 #include "qemu_fields.h"
 
-/* Bits of a cached descriptor's high dword that a descriptor has: the others hold base and limit. */
-#define DESCRIPTOR_MASK UINT64_C(0x00f0ff00)
 #define HFLAGS_SS32 UINT64_C(0x20)
 #define DESCRIPTOR_L UINT64_C(0x00200000)
 
@@ -166,8 +164,25 @@ static bool segment_value(const struct vmdesc *desc, const struct vmdesc_section
 }
 
 /*
+ * Bits of a cached descriptor that hold base and limit, which QEMU keeps apart as well. An instruction
+ * that sets these without reading a descriptor leaves them zero: WRMSR for the bases of FS and GS;
+ * SYSCALL, SYSRET and SYSENTER for the limits of CS and SS.
+ */
+#define DESCRIPTOR_BASE UINT64_C(0xff0000ff)
+#define DESCRIPTOR_LIMIT UINT64_C(0x000f0000)
+
+static uint64_t kept_twice(const char *path)
+{
+    if (strncmp(path, "cpu/env.segs[4]", 15) == 0 || strncmp(path, "cpu/env.segs[5]", 15) == 0)
+        return DESCRIPTOR_BASE;
+    if (strncmp(path, "cpu/env.segs[1]", 15) == 0 || strncmp(path, "cpu/env.segs[2]", 15) == 0)
+        return DESCRIPTOR_LIMIT;
+    return 0;
+}
+
+/*
  * Hidden parts of segments that no instruction can set and nothing in 64-bit mode looks at. FS's
- * and GS's bases are not among them.
+ * and GS's bases are not among them. All others the trampoline sets as the snapshot has them.
  */
 static const char *segment_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
                                   const struct vmdesc_field *field,
@@ -177,8 +192,7 @@ static const char *segment_reason(const struct vmdesc *desc, const struct vmdesc
     const char *path = field->path;
     const char *dot = strrchr(path, '.');
     if (dot == NULL ||
-        (strncmp(path, "cpu/env.segs[", 13) != 0 && strncmp(path, "cpu/env.ldt.", 12) != 0 &&
-         strncmp(path, "cpu/env.tr.", 11) != 0))
+        (strncmp(path, "cpu/env.segs[", 13) != 0 && strncmp(path, "cpu/env.ldt.", 12) != 0))
         return NULL;
     size_t stem = (size_t)(dot - path);
     uint64_t a;
@@ -189,14 +203,13 @@ static const char *segment_reason(const struct vmdesc *desc, const struct vmdesc
         !segment_value(desc, section, path, stem, ".selector", &selector) ||
         !segment_value(desc, section, cs, strlen(cs), ".flags", &code))
         return NULL;
-    if (strcmp(dot, ".flags") == 0 && ((a ^ b) & DESCRIPTOR_MASK) == 0)
+    if (strcmp(dot, ".flags") == 0 && ((a ^ b) & ~kept_twice(path)) == 0)
         return "bits of the cached descriptor that are part of base and limit, kept twice";
     if ((code & DESCRIPTOR_L) == 0)
         return NULL;
     bool keeps_base =
         strncmp(path, "cpu/env.segs[4]", 15) == 0 || strncmp(path, "cpu/env.segs[5]", 15) == 0;
-    if ((selector & ~UINT64_C(3)) == 0 && strncmp(path, "cpu/env.tr.", 11) != 0 &&
-        !(keeps_base && strcmp(dot, ".base") == 0))
+    if ((selector & ~UINT64_C(3)) == 0 && !(keeps_base && strcmp(dot, ".base") == 0))
         return "hidden part of a null segment: no instruction sets it, nothing uses it";
     if (strncmp(path, cs, sizeof(cs) - 1) == 0 && strcmp(dot, ".limit") == 0)
         return "limit of a 64-bit code segment: nothing uses it";
@@ -222,14 +235,12 @@ static const char *digest_reason(const struct vmdesc *desc, const struct vmdesc_
                : NULL;
 }
 
-static const char *rule_reason(const struct vmdesc_section *section,
-                               const struct vmdesc_field *field, const struct vmdesc_field *other)
+/* The reason of the first of the rules that allows this difference. */
+static const char *match(const struct rule *from, size_t count, const char *name, const char *path,
+                         const struct vmdesc_field *field, const struct vmdesc_field *other)
 {
-    const char *slash = strrchr(section->name, '/');
-    const char *name = slash != NULL ? slash + 1 : section->name;
-    const char *path = field->path + strlen(section->name) + 1;
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-        const struct rule *rule = &rules[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct rule *rule = &from[i];
         if (strcmp(name, rule->section) == 0 &&
             strncmp(path, rule->prefix, strlen(rule->prefix)) == 0 &&
             (rule->suffix == NULL || ends_with(path, rule->suffix)) &&
@@ -239,24 +250,72 @@ static const char *rule_reason(const struct vmdesc_section *section,
     return NULL;
 }
 
+/* The enable bit (0) may have been cleared: the timer has expired. */
+static bool only_expired(const struct vmdesc_field *source, const struct vmdesc_field *resumed)
+{
+    uint64_t a;
+    uint64_t b;
+    return numbers(source, resumed, &a, &b) && (a & ~b) == 1 && (b & ~a) == 0;
+}
+
+/* Clocks and counters of a vCPU, which TCG either has none of or keeps with the devices. */
+static const struct rule kvm_rules[] = {
+    {"cpu", "env.tsc", NULL, NULL, clock_moved},
+    {"cpu", "msr_tsc_adjust/", NULL, NULL, "it changes when the TSC is set"},
+    {"cpu", "msr_tscdeadline/", NULL, only_dropped, "the deadline has passed"},
+    {"cpu", "msr_architectural_pmu/env.msr_fixed_counters[", NULL, NULL, clock_moved},
+    {"cpu", "msr_architectural_pmu/env.msr_gp_counters[", NULL, NULL, clock_moved},
+    {"cpu", "msr_architectural_pmu/env.msr_global_status", NULL, NULL,
+     "a counter's flag, which only the hardware sets"},
+    {"cpu", "msr_hyperv_stimer/env.msr_hv_stimer_config[", NULL, only_expired,
+     "the timer has expired"},
+};
+
+/* Without a field there is zero, as QEMU leaves a subsection out that holds nothing. */
+static const char *kvm_reason(const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    static const uint8_t zeroes[8];
+    struct vmdesc_field absent = field != NULL ? *field : *other;
+    absent.data = zeroes;
+    if ((uint64_t)absent.size * absent.array_len > sizeof(zeroes))
+        return NULL;
+    return match(kvm_rules, sizeof(kvm_rules) / sizeof(kvm_rules[0]), "cpu",
+                 absent.path + strlen("cpu/"), field != NULL ? field : &absent,
+                 other != NULL ? other : &absent);
+}
+
+static const char *rule_reason(const struct vmdesc_section *section,
+                               const struct vmdesc_field *field, const struct vmdesc_field *other)
+{
+    const char *slash = strrchr(section->name, '/');
+    return match(rules, sizeof(rules) / sizeof(rules[0]), slash != NULL ? slash + 1 : section->name,
+                 field->path + strlen(section->name) + 1, field, other);
+}
+
 const char *compare_reason(const struct vmdesc *desc, const struct vmdesc_section *section,
                            const struct vmdesc_field *field, const struct vmdesc_field *other)
 {
     const struct vmdesc_field *either = field != NULL ? field : other;
     const char *reason;
-    bool is_cpu = strcmp(section->name, "cpu") == 0 || strcmp(section->name, "cpu_common") == 0;
-    if (is_cpu && qemu_field_class(either->path, &reason) == FIELD_IRRELEVANT)
+    bool is_cpu = strcmp(section->name, "cpu") == 0;
+    bool is_vcpu = is_cpu || strcmp(section->name, "cpu_common") == 0;
+    const bool is_kvm = qemu_cpu_accel(desc) == RESUME_ACCEL_KVM;
+    if (is_vcpu && qemu_field_class(either->path, &reason) == FIELD_IRRELEVANT)
         return reason;
     if (is_cpu && compare_tpr_copy(field, other))
         return "a second copy of CR8 that only guests of AMD's nested virtualization see";
-    if (is_cpu && strncmp(either->path, "cpu/fpop_ip_dp/", 15) == 0 &&
-        qemu_cpu_accel(desc) == RESUME_ACCEL_TCG)
+    if (is_cpu && strncmp(either->path, "cpu/fpop_ip_dp/", 15) == 0 && !is_kvm)
         return "where the last x87 instruction was: TCG has no instruction that loads it";
+    if (is_cpu && is_kvm) {
+        reason = kvm_reason(field, other);
+        if (reason != NULL)
+            return reason;
+    }
     /* Nothing else may be there on one side only, or have another size. */
     if (field == NULL || other == NULL || field->size != other->size ||
         field->array_len != other->array_len)
         return NULL;
-    if (strcmp(section->name, "cpu") == 0) {
+    if (is_cpu) {
         reason = digest_reason(desc, section, field, other);
         return reason != NULL ? reason : segment_reason(desc, section, field, other);
     }

@@ -95,20 +95,6 @@ static void read_debug(struct qemu_reader *cpu, struct resume_debug *debug)
     debug->valid = RESUME_DEBUG_ALL;
 }
 
-bool qemu_cpu_dormant(const struct vmdesc *desc, uint32_t index)
-{
-    struct qemu_sections in;
-    struct stream_error error;
-    struct resume_vcpu vcpu;
-    if (qemu_sections_open(desc, index, &in, &error) != 0)
-        return false;
-    memset(&vcpu, 0, sizeof(vcpu));
-    read_regs(&in.cpu, &vcpu.regs);
-    read_ctrl(&in, &vcpu.ctrl);
-    qemu_events_read(&in, &vcpu);
-    return in.ret == 0 && resume_vcpu_dormant(&vcpu);
-}
-
 int qemu_cpu_decode(const struct vmdesc *desc, uint32_t index, struct resume_vcpu *out,
                     uint8_t area[QEMU_CPU_XSAVE_SIZE], struct stream_error *error)
 {

@@ -28,12 +28,6 @@ uint32_t qemu_cpu_count(const struct vmdesc *desc);
 uint32_t qemu_cpu_accel(const struct vmdesc *desc);
 
 /*
- * qemu_cpu_dormant - does the vCPU stay with the devices (resume_vcpu_dormant)?
- * @index: as for qemu_cpu_decode. False also for one that cannot be read.
- */
-bool qemu_cpu_dormant(const struct vmdesc *desc, uint32_t index);
-
-/*
  * qemu_cpu_decode - decode one vCPU.
  * @index: 0 .. qemu_cpu_count() - 1, in stream order; the n-th "cpu_common" and "apic" section
  * belong to the n-th "cpu" section.

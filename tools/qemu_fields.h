@@ -46,7 +46,7 @@ enum field_class qemu_field_class(const char *path, const char **reason);
  * source has the value that a reset leaves, is MUST_EQUAL: the firmware may have changed it.
  * @accel: enum resume_accel of the source.  @source, @target: the field of either; NULL = absent,
  * not both.
- * A vCPU that is dormant (qemu_cpu_dormant) is not asked about: its sections are the source's.
+ * A vCPU that is dormant (resume_vcpu_dormant) is not asked about: its sections are the source's.
  */
 enum field_class qemu_field_class_between(uint32_t accel, const struct vmdesc_field *source,
                                           const struct vmdesc_field *target, const char **reason);

@@ -680,9 +680,11 @@ static void knows_hidden_parts_of_segments(void **state)
     enum { ES, CS, SS, DS, FS, GS, TR };
     enum { SELECTOR, BASE, LIMIT, FLAGS };
     const struct segment segments[6] = {
-        [CS] = {0x10, 0, 0xffffffff, 0xa09b00}, [SS] = {0, 0, 0, 0},
-        [DS] = {0x2b, 0, 0xffffffff, 0xcff300}, [FS] = {0, 0x7f00dead0000, 0, 0},
-        [GS] = {0, 0xffff888000000000, 0, 0},
+        [CS] = {0x10, 0, 0xffffffff, 0xa09b00},
+        [SS] = {0, 0, 0, 0},
+        [DS] = {0x2b, 0, 0xffffffff, 0xcff300},
+        [FS] = {0, 0x7f00dead0000, 0, 0},
+        [GS] = {0x2b, 0xffff888000000000, 0xffffffff, 0xcff300},
     };
     const struct segment tr = {0x40, 0xfffffe0000003000, 0x4087, 0x8b00};
     static const struct {
@@ -691,12 +693,15 @@ static void knows_hidden_parts_of_segments(void **state)
         uint64_t change;
         bool accepted;
     } cases[] = {
-        {CS, LIMIT, 1, true},        {CS, FLAGS, 0xf0000, true}, {CS, FLAGS, 0x6000, false},
-        {CS, SELECTOR, 8, false},    {SS, LIMIT, 1, true},       {SS, FLAGS, 0xc09300, true},
-        {SS, SELECTOR, 0x18, false}, {DS, LIMIT, 1, false},      {DS, FLAGS, 0x100, false},
-        {DS, BASE, 1, false},        {FS, BASE, 1, false},       {FS, LIMIT, 1, true},
-        {GS, BASE, 1, false},        {GS, FLAGS, 0x300, true},   {ES, BASE, 1, true},
-        {TR, BASE, 1, false},        {TR, LIMIT, 1, false},      {TR, FLAGS, 0x200, false},
+        {CS, LIMIT, 1, true},          {CS, FLAGS, 0xf0000, true},  {CS, FLAGS, 0x6000, false},
+        {CS, SELECTOR, 8, false},      {SS, LIMIT, 1, true},        {SS, FLAGS, 0xc09300, true},
+        {SS, SELECTOR, 0x18, false},   {DS, LIMIT, 1, false},       {DS, FLAGS, 0x100, false},
+        {DS, BASE, 1, false},          {FS, BASE, 1, false},        {FS, LIMIT, 1, true},
+        {FS, FLAGS, 0x300, true},      {GS, BASE, 1, false},        {GS, FLAGS, 0x300, false},
+        {GS, FLAGS, 0xff0000ff, true}, {GS, FLAGS, 0xf0000, false}, {ES, BASE, 1, true},
+        {CS, FLAGS, 1, false},         {DS, FLAGS, 1, false},       {DS, FLAGS, 0xf0000, false},
+        {TR, FLAGS, 1, false},         {TR, BASE, 1, false},        {TR, LIMIT, 1, false},
+        {TR, FLAGS, 0x200, false},
     };
     size_t length;
     uint8_t *data = build_segments(segments, &tr, &length);
@@ -717,6 +722,87 @@ static void knows_hidden_parts_of_segments(void **state)
         free(other);
     }
     free(data);
+}
+
+/* A vCPU with one subsection, which holds one number; none when it is @absent. @kvm: ran by KVM. */
+static uint8_t *build_counter(bool kvm, const char *subsection, const char *field, bool absent,
+                              uint64_t value, size_t *ret_length)
+{
+    struct builder b;
+    memset(&b, 0, sizeof(b));
+    build_header(&b, "pc-q35-7.2");
+    build_small_ram(&b, 1);
+    build_device(&b, "cpu", "cpu", 0, 12);
+    build_field(&b, "env.eip", "uint64", 8, 0x1000);
+    if (!absent) {
+        build_subsections(&b);
+        build_subsection(&b, subsection, 1);
+        build_field(&b, field, "uint64", 8, value);
+        build_subsection_end(&b);
+    }
+    build_device_end(&b);
+    if (kvm) {
+        build_device(&b, "kvmclock", "kvmclock", 0, 1);
+        build_device_end(&b);
+    }
+    build_finish(&b);
+    uint8_t *data = malloc(b.length);
+    assert_non_null(data);
+    memcpy(data, b.data, b.length);
+    *ret_length = b.length;
+    build_free(&b);
+    return data;
+}
+
+static void knows_what_goes_on_in_a_vcpu_of_kvm(void **state)
+{
+#define ABSENT UINT64_MAX
+    struct fixture *f = *state;
+    static const struct {
+        const char *subsection;
+        const char *field;
+        uint64_t source;
+        uint64_t resumed;
+        bool accepted; /* under KVM */
+        bool by_tcg;
+    } cases[] = {
+        {"cpu/msr_tscdeadline", "env.tsc_deadline", 5, 0, true, false},
+        {"cpu/msr_tscdeadline", "env.tsc_deadline", 5, ABSENT, true, false},
+        {"cpu/msr_tscdeadline", "env.tsc_deadline", 5, 6, false, false},
+        {"cpu/msr_tscdeadline", "env.tsc_deadline", ABSENT, 6, false, false},
+        {"cpu/msr_tsc_adjust", "env.tsc_adjust", ABSENT, 6, true, false},
+        {"cpu/msr_architectural_pmu", "env.msr_gp_counters[3]", 5, 6, true, false},
+        {"cpu/msr_architectural_pmu", "env.msr_fixed_counters[1]", 5, 6, true, false},
+        {"cpu/msr_architectural_pmu", "env.msr_global_status", 1, 0, true, false},
+        {"cpu/msr_architectural_pmu", "env.msr_global_ctrl", 1, 0, false, false},
+        {"cpu/msr_architectural_pmu", "env.msr_gp_evtsel[3]", 5, 6, false, false},
+        {"cpu/msr_hyperv_stimer", "env.msr_hv_stimer_config[1]", 0x30001, 0x30000, true, false},
+        {"cpu/msr_hyperv_stimer", "env.msr_hv_stimer_config[1]", 0x30000, 0x30001, false, false},
+        {"cpu/msr_hyperv_stimer", "env.msr_hv_stimer_config[1]", 0x30001, 0, false, false},
+        {"cpu/msr_hyperv_stimer", "env.msr_hv_stimer_count[1]", 5, 6, false, false},
+        {"cpu/msr_hyperv_stimer", "env.msr_hv_stimer_config[1]", 0x30001, 0x30002, false, false},
+        {"cpu/steal_time_msr", "env.steal_time_msr", 5, 6, false, false},
+        {"cpu/fpop_ip_dp", "env.fpip", 5, 6, false, true}, /* not loaded by TCG's XRSTOR */
+        {"cpu/fpop_ip_dp", "env.fpip", 5, ABSENT, false, true},
+        {"cpu/steal_time_msr", "env.steal_time_msr", 5, ABSENT, false, false},
+    };
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t n = i / 2;
+        bool kvm = i % 2 == 0;
+        size_t a_length;
+        size_t b_length;
+        uint8_t *a = build_counter(kvm, cases[n].subsection, cases[n].field,
+                                   cases[n].source == ABSENT, cases[n].source, &a_length);
+        uint8_t *b = build_counter(kvm, cases[n].subsection, cases[n].field,
+                                   cases[n].resumed == ABSENT, cases[n].resumed, &b_length);
+        assert_int_equal(compare_data(f, a, a_length, b, b_length), 0);
+        if (ledger_clean(&f->ledger) != (kvm ? cases[n].accepted : cases[n].by_tcg))
+            fail_msg("case %zu under %s", n, kvm ? "KVM" : "TCG");
+        assert_int_equal(f->ledger.field_count, 1);
+        free(a);
+        free(b);
+    }
+#undef ABSENT
 }
 
 /* ---- Devices: what may have changed while the trampoline ran ---------------------------------- */
@@ -851,6 +937,7 @@ int main(void)
         COMPARE_TEST(prints_what_it_found),
         COMPARE_TEST(knows_the_digest_of_a_null_ss),
         COMPARE_TEST(knows_hidden_parts_of_segments),
+        COMPARE_TEST(knows_what_goes_on_in_a_vcpu_of_kvm),
         COMPARE_TEST(knows_what_clocks_and_interrupts_change),
         COMPARE_TEST(knows_the_clock_in_the_cmos),
     };
