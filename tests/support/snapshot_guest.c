@@ -200,7 +200,7 @@ static void save_file(struct guest *guest, const char *name, const void *data, s
 void guest_save(struct guest *guest)
 {
     struct builder b;
-    strcpy(guest->directory, "/tmp/resume-test-XXXXXX");
+    strcpy(guest->directory, "/tmp/snapshot-guest-XXXXXX");
     assert_non_null(mkdtemp(guest->directory));
     put_stream(&b, guest);
     save_file(guest, MANIFEST_STREAM, b.data, b.length);
