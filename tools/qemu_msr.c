@@ -22,6 +22,9 @@
 
 #define MSR_MCG_STATUS 0x17au
 #define MSR_MCG_CTL 0x17bu
+#define MSR_MTRR_PHYSMASK 0x201u
+#define MTRR_VALID (UINT64_C(1) << 11)
+#define MTRR_PAIRS 8u
 #define MSR_PL3_SSP 0x6a7u
 #define FIELD_SSP "cpu/cet/cpu/cet_shstk/env.guest_ssp"
 
@@ -244,15 +247,40 @@ static uint64_t shadow_stack(struct qemu_reader *cpu, const struct resume_vcpu *
     return cpl == 3 ? qemu_may(cpu, UINT64_MAX, pl3_ssp, FIELD_SSP) : pl3_ssp;
 }
 
+/*
+ * Under KVM, QEMU sets the bits of MTRR masks beyond the guest's physical addresses, up to bit 51,
+ * so that a wider host may take them. No CPU lets them be written. They are set in all masks
+ * alike, and they are all that an unused one has.
+ */
+static uint64_t mtrr_fill(struct qemu_reader *cpu, uint32_t accel)
+{
+    uint64_t common = UINT64_MAX;
+    uint64_t fill = 0;
+    bool unused = false;
+    if (accel != RESUME_ACCEL_KVM)
+        return 0;
+    for (uint32_t i = 0; i < MTRR_PAIRS; i++) {
+        uint64_t mask = qemu_need(cpu, UINT64_MAX, "cpu/env.mtrr_var[%u].mask", i);
+        common &= mask;
+        unused = unused || (mask & MTRR_VALID) == 0;
+    }
+    for (uint32_t bit = 51; unused && bit >= 36 && (common >> bit & 1) != 0; bit--)
+        fill |= UINT64_C(1) << bit;
+    return fill;
+}
+
 void qemu_msr_read(struct qemu_reader *cpu, uint32_t accel, struct resume_vcpu *out)
 {
     uint64_t mcg_cap = qemu_may(cpu, UINT64_MAX, 0, MCG_CAP);
+    uint64_t fill = mtrr_fill(cpu, accel);
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         const struct qemu_msr *msr = &table[i];
         uint32_t count = count_of(msr, mcg_cap);
         for (uint32_t n = 0; n < count && *cpu->ret == 0; n++) {
             bool present;
             uint64_t value = fetch(cpu, msr, n, &present);
+            if (msr->index == MSR_MTRR_PHYSMASK)
+                value &= ~fill;
             if (msr->index == MSR_PL3_SSP)
                 value = shadow_stack(cpu, out, value);
             if (!is_kept(msr, accel, present, value))

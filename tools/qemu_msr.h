@@ -50,6 +50,7 @@ const struct qemu_msr *qemu_msr_find(const char *path, uint32_t *ret_index);
  * @cpu: reader of the "cpu" section; failures as for qemu_cpu_decode, through *cpu->ret.
  * @accel: enum resume_accel.
  * @out: regs, segs and ctrl filled already. Flags are those of resume_msr_flags.
+ * Under KVM, MTRR masks lose the bits beyond the physical addresses that QEMU adds to them.
  * For a guest at CPL 3 PL3_SSP is the current shadow stack pointer, since that is what the return to
  * CPL 3 loads.
  * Failure beside those of the reader: ENOSPC (more than RESUME_MSR_MAX).

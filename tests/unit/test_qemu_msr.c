@@ -250,6 +250,43 @@ static void only_banks_that_are_there_count(void **state)
     machine_free(m);
 }
 
+/* QEMU's property fill-mtrr-mask: bits from the width of physical addresses to bit 51 are set. */
+static void masks_end_where_physical_addresses_do(void **state)
+{
+    static const char *const masks[] = {"cpu/env.mtrr_var[0].mask", "cpu/env.mtrr_var[1].mask",
+                                        "cpu/env.mtrr_var[2].mask", "cpu/env.mtrr_var[3].mask",
+                                        "cpu/env.mtrr_var[4].mask", "cpu/env.mtrr_var[5].mask",
+                                        "cpu/env.mtrr_var[6].mask", "cpu/env.mtrr_var[7].mask"};
+    struct machine *m = machine_make();
+    (void)state;
+    m->device = "kvmclock";
+    machine_set(m, masks[0], 0x000fffff80000800); /* 40 bits: FF80000800H */
+    machine_set(m, masks[1], 0x000ffff800000800);
+    for (size_t i = 2; i < 8; i++)
+        machine_set(m, masks[i], 0x000fff0000000000);
+    assert_int_equal(machine_decode(m), 0);
+    assert_msr(m, 0x201, 0x000000ff80000800);
+    assert_msr(m, 0x203, 0x000000f800000800);
+    assert_msr(m, 0x205, 0);
+    assert_msr(m, 0x20f, 0);
+    /* All in use: where the addresses end cannot be told. */
+    for (size_t i = 2; i < 8; i++)
+        machine_set(m, masks[i], 0x000fffff00000800);
+    assert_int_equal(machine_decode(m), 0);
+    assert_msr(m, 0x201, 0x000fffff80000800);
+    /* Nothing filled in. */
+    machine_set(m, masks[5], 0);
+    assert_int_equal(machine_decode(m), 0);
+    assert_msr(m, 0x201, 0x000fffff80000800);
+    /* TCG does not do it. */
+    m->device = NULL;
+    for (size_t i = 2; i < 8; i++)
+        machine_set(m, masks[i], 0x000fff0000000000);
+    assert_int_equal(machine_decode(m), 0);
+    assert_msr(m, 0x201, 0x000fffff80000800);
+    machine_free(m);
+}
+
 /* In user mode the shadow stack's pointer is what the return to CPL 3 takes from PL3_SSP. */
 static void the_shadow_stack_comes_with_the_return(void **state)
 {
@@ -339,6 +376,7 @@ int main(void)
         cmocka_unit_test(every_field_becomes_its_register),
         cmocka_unit_test(a_value_that_reset_leaves_is_left_out),
         cmocka_unit_test(only_banks_that_are_there_count),
+        cmocka_unit_test(masks_end_where_physical_addresses_do),
         cmocka_unit_test(the_shadow_stack_comes_with_the_return),
         cmocka_unit_test(what_is_left_out_is_known),
         cmocka_unit_test(a_path_leads_to_its_register),
