@@ -864,6 +864,7 @@ static void knows_what_clocks_and_interrupts_change(void **state)
         {"0000:00:1f.0/ICH9LPC", "pm.smi_en", 0, 1, false},
         {"0000:00:01.1/ide", "bmdma[1].migration_retry_nsector", 2, 0, true},
         {"0000:00:01.1/ide", "bmdma[1].migration_retry_nsector", 2, 3, false},
+        {"0000:00:01.1/ide", "bmdma.migration_retry_sector_num", 2, 0, true}, /* QEMU 10 */
         {"globalstate", "size", 6, 7, true},
         {"serial", "lcr", 6, 7, false},
     };
