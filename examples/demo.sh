@@ -12,42 +12,49 @@ cd "$root" || exit 1
 usage()
 {
     cat <<END
-Usage: examples/demo.sh [--ram SIZE] [--cpu MODEL] [--machine TYPE] [--keep]
+Usage: examples/demo.sh [--smp N] [--ram SIZE] [--cpu MODEL] [--machine TYPE] [--next] [--keep]
 
-Boots a stock Debian kernel under stock QEMU and stock OVMF, lets a workload run in it, snapshots
-it while it runs, ends that VM, boots OVMF again with resume.efi, and the same Linux goes on with
-its next instruction. Installs what is missing (Debian packages, with sudo when not root) and
+Boots a stock Debian kernel under stock QEMU and stock OVMF, lets a workload run on each of its CPUs,
+snapshots it while it runs, ends that VM, boots OVMF again with resume.efi, and on every CPU the same
+Linux goes on with its next instruction. Installs what is missing (Debian packages, with sudo when not root) and
 builds what it needs. Takes less than 3 minutes on two cores without KVM, the first download aside;
 a second run needs no network.
 
+  --smp N         CPUs of the VM (default 2)
   --ram SIZE      RAM of the VM (default 512M)
   --cpu MODEL     CPU model, as for qemu-system-x86_64 -cpu (default: Haswell as far as QEMU has it)
   --machine TYPE  q35 (default) or pc
+  --next          with QEMU, OVMF and kernel of the next Debian release, which are unpacked in
+                  build/cache/next, not installed
   --keep          keep the snapshot, the disk and the logs in build/demo and say how to use them
 
 Exit status: 0 the guest went on as if nothing had happened, 1 it did not, 2 wrong usage.
 END
 }
 
+smp=2
 ram=512M
 # Without those features that QEMU's TCG would only warn about.
 cpu=Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm
 machine=q35
+next=no
 keep=no
 while [ $# -gt 0 ]; do
     case $1 in
-    --ram | --cpu | --machine)
+    --smp | --ram | --cpu | --machine)
         if [ $# -lt 2 ]; then
             echo "demo.sh: arguments: $1: its value is missing (see --help)" >&2
             exit 2
         fi
         case $1 in
+        --smp) smp=$2 ;;
         --ram) ram=$2 ;;
         --cpu) cpu=$2 ;;
         --machine) machine=$2 ;;
         esac
         shift
         ;;
+    --next) next=yes ;;
     --keep) keep=yes ;;
     --help | -h) usage; exit 0 ;;
     *)
@@ -57,6 +64,23 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+
+case $smp in
+'' | 0 | *[!0-9]*)
+    echo "demo.sh: arguments: --smp $smp: not a number of CPUs (see --help)" >&2
+    exit 2
+    ;;
+esac
+qemu='qemu-system-x86_64'
+bios=/usr/share/ovmf/OVMF.fd
+kernel=build/cache/kernel
+guest=build/guest
+if [ $next = yes ]; then
+    qemu=$root/build/cache/next/bin/qemu-system-x86_64
+    bios=$root/build/cache/next/OVMF.fd
+    kernel=build/cache/next/kernel
+    guest=build/guest-next
+fi
 
 demo=$root/build/demo
 build=$root/build/release
@@ -106,6 +130,26 @@ last_line()
     grep -a '^workload: line .*ticks=[0-9]*$' "$console" | tail -n 1
 }
 
+# wait_cpus COUNT FROM SECONDS - until the program on each CPU has written COUNT lines from FROM on.
+wait_cpus()
+{
+    local cpu
+    for ((cpu = 0; cpu < smp; cpu++)); do
+        wait_line "^cpu$cpu: line " "$1" "$2" "$3" || return
+    done
+}
+
+# What each CPU was at, in a snapshot.
+cpu_modes()
+{
+    "$resumectl" inspect --json --registers "$snapshot" | PYTHONPATH=$root/tests/qemu python3 -B -c '
+import json, sys
+from snapshots import modes_of
+names = {"user": "in user mode", "kernel": "in the kernel", "idle": "halted", "dormant": "never started"}
+print(", ".join(f"CPU {number} {names[mode]}"
+                for number, mode in enumerate(modes_of(json.load(sys.stdin)))))'
+}
+
 qmp_quit()
 {
     python3 - "$1" <<'END'
@@ -123,10 +167,10 @@ END
 }
 
 # The command line of the VM; the resume is given the very same one.
-command=(qemu-system-x86_64 -machine "$machine" -accel tcg -cpu "$cpu" -m "$ram" -smp 1
-    -bios /usr/share/ovmf/OVMF.fd -display none -nic none -no-reboot
-    -kernel build/guest/vmlinuz -initrd build/guest/initramfs.gz
-    -append "console=ttyS0 quiet"
+command=("$qemu" -machine "$machine" -accel tcg -cpu "$cpu" -m "$ram" -smp "$smp"
+    -bios "$bios" -display none -nic none -no-reboot
+    -kernel "$guest/vmlinuz" -initrd "$guest/initramfs.gz"
+    -append "console=ttyS0 quiet programs=cpus no_timer_check patience=$((4 + smp))"
     -drive "if=virtio,format=raw,file=$demo/disk.img"
     -chardev "file,id=console,path=$console,append=on" -serial chardev:console
     -qmp "unix:$sockets/qmp,server=on,wait=off")
@@ -145,8 +189,12 @@ make_disk()
 title "Get ready"
 step "Install what is missing, fetch a Debian kernel" 60 \
     cmake/setup-debian.sh --build --qemu --kernel || give_up "the setup did not work"
+if [ $next = yes ]; then
+    step "Unpack QEMU, OVMF and kernel of the next release" 30 cmake/setup-next.sh ||
+        give_up "the next release could not be had"
+fi
 step "Build libresume, resume.efi and resumectl" 20 build_all || give_up "the build did not work"
-step "Build the guest's initramfs" 3 tests/guest/build.sh build/cache/kernel build/guest ||
+step "Build the guest's initramfs" 3 tests/guest/build.sh "$kernel" "$guest" ||
     give_up "the guest could not be built"
 step "Make an ext4 disk" 1 make_disk || give_up "the disk could not be made"
 
@@ -154,10 +202,16 @@ title "The source VM"
 : >"$console"
 "${command[@]}" >"$demo/logs/source.log" 2>&1 &
 vm=$!
-step "Boot OVMF, then Linux $(cat build/cache/kernel/version)" 20 \
+cpus="$smp CPUs"
+[ "$smp" != 1 ] || cpus="1 CPU"
+step "Boot OVMF, then Linux $(cat "$kernel/version") on $cpus" 20 \
     wait_line '^workload: line 1 ' 1 0 120 || give_up "the source did not boot"
-step "Let the workload run: SSE, AVX and x87 sums, a file on the disk, timer ticks" 3 \
-    wait_line '^workload: line 10 ' 1 0 60 || give_up "the workload does not run"
+workload_runs()
+{
+    wait_line '^workload: line 10 ' 1 0 $((60 * smp)) && wait_cpus 3 0 $((60 * smp))
+}
+step "Let the workload run: SSE, AVX and x87 sums on each CPU, a file on the disk, timer ticks" 4 \
+    workload_runs || give_up "the workload does not run"
 
 title "The snapshot"
 if ! "$resumectl" snapshot --qmp "$sockets/qmp" -o "$snapshot" --quit 2>&1; then
@@ -175,12 +229,13 @@ say "The last line before the snapshot: $before"
 "$resumectl" inspect "$snapshot" >"$demo/logs/inspect.log" 2>&1 ||
     give_up "the snapshot could not be inspected: see $demo/logs/inspect.log"
 say "What it holds: see $demo/logs/inspect.log"
+say "Stopped with $(cpu_modes)"
 
 title "The resume"
 "$resumectl" resume "$snapshot" --verify --json "$demo/ledger.json" --timing "$demo/timing.json" \
     -- "${command[@]}" 2>&1 &
 vm=$!
-if ! wait_line '^workload: line ' 12 "$cut" 180; then
+if ! wait_line '^workload: line ' 12 "$cut" $((180 * smp)) || ! wait_cpus 3 "$cut" $((60 * smp)); then
     wait "$vm" && give_up "the guest did not go on"
     give_up "resumectl resume ended with status $?"
 fi
@@ -198,18 +253,21 @@ vm=''
 
 title "What was proven"
 problems=$(
-    # Each line is there once and whole, and follows on the one before.
-    grep -a 'workload: line' "$console" | sed 's/^.*\(workload: line\)/\1/' |
+    # Each line is there once and whole, and follows on the one before of the same program.
+    grep -aE '(workload|cpu[0-9]+): line' "$console" | sed -E 's/^.*((workload|cpu[0-9]+): line)/\1/' |
         sed '$ { /ticks=[0-9]*$/!d }' |
-        awk '{ if (!/^workload: line [0-9]+ sse=ok avx=(ok|none) disk=ok ticks=[0-9]+$/)
+        awk '{ if (!/^[a-z0-9]+: line [0-9]+ sse=ok avx=(ok|none) disk=(ok|none) ticks=[0-9]+$/)
                    print "not as it should be: " $0
-               if ($3 != ++expected) { print "line " $3 " where " expected " was due"; expected = $3 } }'
+               if ($3 != ++expected[$1]) {
+                   print $1 " line " $3 " where " expected[$1] " was due"; expected[$1] = $3 } }'
     grep -a 'WRONG' "$console"
     tail -c "+$((cut + 1))" "$console" |
-        grep -aE '^kernel: [0-4] |^kernel: .*(BUG|WARNING|stall|clocksource)|^\[ *[0-9]+\.[0-9]+\] '
+        grep -aE '^kernel: [0-4] |^kernel: .*(BUG|WARNING|stall|clocksource)|^\[ *[0-9]+\.[0-9]+\] ' |
+        grep -v 'hrtimer: interrupt took' # said on a busy machine
 )
-lines=$(grep -ac '^workload: line .*ticks=[0-9]*$' "$console")
-resumed=$((lines - number))
+all='^(workload|cpu[0-9]+): line .*ticks=[0-9]*$'
+lines=$(grep -acE "$all" "$console")
+written=$(head -c "$cut" "$console" | grep -acE "$all")
 [ "$code" = 0 ] || problems="$problems
 resumectl resume ended with status $code"
 [ -n "$after" ] || problems="$problems
@@ -219,8 +277,8 @@ if [ -n "${problems//[[:space:]]/}" ]; then
     give_up "the guest did not go on as if nothing had happened"
 fi
 good="${steps_green}ok${steps_plain}"
-echo "  $good  An unpatched Debian kernel, KASLR on, went on under unpatched QEMU and OVMF."
-echo "  $good  Its workload wrote $number lines before the snapshot and $resumed after it:"
+echo "  $good  An unpatched Debian kernel, KASLR on, went on under unpatched QEMU and OVMF, on $cpus."
+echo "  $good  Its programs wrote $written lines before the snapshot and $((lines - written)) after it:"
 echo "      none lost, none doubled, no sum wrong, no complaint of the kernel."
 python3 - "$demo/ledger.json" <<'END' || give_up "the verification's ledger cannot be read"
 import json, os, sys
@@ -228,7 +286,12 @@ ok = "\033[32mok\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR
 with open(sys.argv[1], encoding="utf-8") as file:
     ledger = json.load(file)
 cpu, devices, pages = ledger["cpu_fields"], ledger["device_fields"], ledger["pages"]
-print(f"  {ok}  Stopped at its first instruction and compared with the snapshot from outside:")
+read_back = [vcpu for vcpu in ledger["read_back"]["vcpus"] if vcpu["active"]]
+if read_back:
+    print(f"  {ok}  Each CPU read back what it had restored before it entered Linux:")
+    for vcpu in read_back:
+        print(f"      CPU {vcpu['vcpu']}    {vcpu['exact']} fields exact, {vcpu['different']} different")
+print(f"  {ok}  Stopped before it ran on, and compared with the snapshot from outside:")
 print(f"      CPU      {cpu['identical']} fields identical, {cpu['explained']} differ for a known reason,"
       f" {cpu['unexpected']} unexpectedly")
 print(f"      devices  {devices['identical']} fields identical, {devices['explained']} differ for a known"
@@ -237,7 +300,7 @@ print(f"      RAM      {pages['identical']} of {pages['total']} pages identical;
       f" {pages['home_bytes']} bytes differ, in the kernel's own padding")
 END
 echo
-echo "The same Linux went on with its next instruction. All of it took $(steps_time $(($(steps_now) - began)))."
+echo "The same Linux went on with its next instruction on each CPU. All of it took $(steps_time $(($(steps_now) - began)))."
 if [ $keep = yes ]; then
     echo
     echo "Kept: $snapshot, and the disk as it was then. Look at it, or resume it again (console in"
