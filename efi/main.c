@@ -30,7 +30,7 @@ struct loader {
     struct prepared prepared;
 };
 
-/* Some 5 KiB: too much for a stack that the firmware's drivers share. */
+/* Some 5 KiB, wiped in the end. */
 static struct resume_vcpu scratch;
 
 static EFI_STATUS load(struct loader *loader)

@@ -23,6 +23,7 @@ static int build_transit(const struct resume_guest *guest, const struct prepared
         .home = &guest->plan.home,
         .area = &guest->staging,
         .trampoline = resume_trampoline,
+        .trampoline_length = resume_trampoline_length,
         .staging_pa = prepared->staging_pa,
         .startup_pa = prepared->startup_pa,
         .apic_pa = (apic_base & APIC_BASE_X2APIC) != 0 ? 0 : apic_base & APIC_BASE_ADDRESS,

@@ -27,10 +27,10 @@ const char *resumed_stage_name(uint32_t stage)
         [RESUME_STAGE_MSRS] = "the MSRs",
         [RESUME_STAGE_DEBUG] = "the debug registers",
         [RESUME_STAGE_SEGMENTS] = "the segments",
-        [RESUME_STAGE_PAGING] = "PCID, CR4",
+        [RESUME_STAGE_PAGING] = "PCID, CR4, CR8, CR2, DR7",
         [RESUME_STAGE_READ_BACK] = "reading back",
         [RESUME_STAGE_BARRIER] = "waiting for the other vCPUs",
-        [RESUME_STAGE_LAST] = "CR8, CR2, DR7, the guest's CR3, IDT and GDT",
+        [RESUME_STAGE_LAST] = "the guest's IDT, GDT, CR3 and general registers",
         [RESUME_STAGE_FAILED] = "stopped: a register does not read back",
     };
     if (stage >= sizeof(names) / sizeof(names[0]) || names[stage] == NULL)

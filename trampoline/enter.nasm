@@ -89,8 +89,16 @@ long_entry:
     mov rsp, [r14 + TRANSIT_image_pa]   ; the image is no longer needed: a stack
     add rsp, RESUME_HOME_BLOCKS + RESUME_BLOCK_STACK_TOP
     cmp qword [r14 + TRANSIT_startup_pa], 0
-    je find_block
+    je .alone
     call start_others
+.alone:
+    mov rdi, [r14 + TRANSIT_image_pa]   ; what is in the home must not be anywhere else
+    mov rcx, [r14 + TRANSIT_home_length]
+    mov edx, RESUME_HOME_BLOCKS         ; but for the code, which runs here; it holds no state
+    add rdi, rdx
+    sub rcx, rdx
+    xor eax, eax
+    rep stosb
 
 ; The block of this processor is the one with its APIC ID.
 find_block:

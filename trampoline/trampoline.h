@@ -8,7 +8,7 @@
 
 #include <resume/handoff.h>
 
-/* Position-independent, to be copied; resume_image_build takes it as it is. */
+/* Position-independent, to be copied; resume_image_begin takes it as it is. */
 extern const uint8_t resume_trampoline[];
 extern const size_t resume_trampoline_length;
 

@@ -28,6 +28,7 @@ int firmware_prepare(const struct firmware_inputs *inputs, struct resume_vcpu *s
         .home = &guest->plan.home,
         .area = &guest->staging,
         .trampoline = resume_trampoline,
+        .trampoline_length = resume_trampoline_length,
         .staging_pa = inputs->staging_pa,
         .startup_pa = inputs->startup_pa,
         .apic_pa = inputs->apic_pa,

@@ -22,7 +22,7 @@ struct firmware_inputs {
     resume_pa_t staging_pa;
     uint8_t *startup; /* with several vCPUs: a page below 1 MiB, else NULL */
     resume_pa_t startup_pa;
-    resume_pa_t apic_pa; /* registers of the local APIC, 0 in x2APIC mode */
+    resume_pa_t apic_pa; /* registers of the local APIC, with one vCPU too; 0 in x2APIC mode */
 };
 
 /*

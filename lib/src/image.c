@@ -7,6 +7,7 @@
 #include "arch.h"
 #include "descriptor.h"
 #include "internal.h"
+#include "trampoline_header.h"
 #include "window.h"
 
 /* Descriptors of the trampoline's own GDT: flat, 64-bit code and data, DPL 0, accessed. */
@@ -63,24 +64,11 @@ static int fill_code(const struct resume_image_input *input, uint8_t *image,
     const uint32_t room = RESUME_HOME_TABLES - RESUME_HOME_CODE;
     struct resume_trampoline_header header;
     uint8_t *idt = image + RESUME_HOME_OWN_IDT;
+    int err =
+        resume_trampoline_header_read(input->trampoline, input->trampoline_length, &header, diag);
 
-    if (input->trampoline_length < sizeof(header)) {
-        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 0, input->trampoline_length,
-                           sizeof(header), RESUME_NO_VCPU);
-    }
-    /* Built for this very CPU and compiler: no foreign data. */
-    memcpy(&header, input->trampoline, sizeof(header));
-    if (header.magic != RESUME_TRAMPOLINE_MAGIC) {
-        return resume_fail(diag, RESUME_EMAGIC, "trampoline", "magic", 0, header.magic,
-                           RESUME_TRAMPOLINE_MAGIC, RESUME_NO_VCPU);
-    }
-    if (header.version != RESUME_HANDOFF_VERSION) {
-        return resume_fail(diag, RESUME_EVERSION, "trampoline", "version", 8, header.version,
-                           RESUME_HANDOFF_VERSION, RESUME_NO_VCPU);
-    }
-    if (header.size != input->trampoline_length) {
-        return resume_fail(diag, RESUME_ETRUNC, "trampoline", "size", 12, input->trampoline_length,
-                           header.size, RESUME_NO_VCPU);
+    if (err != RESUME_OK) {
+        return err;
     }
     if (header.size > room) {
         return resume_fail(diag, RESUME_ENOSPC, "trampoline", "size", 12, header.size, room,
@@ -166,7 +154,11 @@ static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *ha
     const struct resume_segment *seg = vcpu->segs.seg;
 
     memcpy(handoff->gpr, vcpu->regs.gpr, sizeof(handoff->gpr));
+    /* Where an instruction runs again to make its interrupt shadow, that is where it goes on. */
     handoff->rip = vcpu->regs.rip;
+    if (vcpu->run.interrupt_shadow != 0) {
+        handoff->rip -= vcpu->run.shadow_length;
+    }
     handoff->rflags = vcpu->regs.rflags;
     handoff->cr0 = vcpu->ctrl.cr0;
     handoff->cr2 = vcpu->ctrl.cr2;

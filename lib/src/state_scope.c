@@ -18,6 +18,7 @@
 
 /* DR7: a breakpoint is enabled locally or globally; it is one on execution. */
 #define DR7_ENABLED(n) (UINT64_C(3) << (2 * (n)))
+#define DR7_GENERAL_DETECT RESUME_BIT(13)
 #define DR7_READ_WRITE(n) (UINT64_C(3) << (16 + 4 * (n)))
 
 /*
@@ -33,8 +34,8 @@
 /*
  * Fields, and the bits of them that must be zero. CR4 and EFER: VMX, SMX and SVM, whose state is in
  * no record; key locker, PKS, user interrupts, LASS, LAM and FRED likewise. SMM: RSM is the only
- * way back into it. An interrupt that is being injected: the local APIC has forgotten it, so
- * it has to be put back there before.
+ * way back into it. DR7.GD: no debug register could be read back. An interrupt that is being
+ * injected: the local APIC has forgotten it, so it has to be put back there before.
  */
 static const struct {
     uint32_t offset;
@@ -46,6 +47,7 @@ static const struct {
          RESUME_CR4_LASS | RESUME_CR4_LAM_SUP | RESUME_CR4_FRED},
     {AT(ctrl.cr3), 0, RESUME_CR3_LAM},
     {AT(ctrl.efer), 0, RESUME_EFER_SVME},
+    {AT(debug.dr7), 0, DR7_GENERAL_DETECT},
     {AT(run.smm), 0, UINT64_MAX},
     {AT(run.interrupt_vector), RESUME_NO_EVENT, UINT64_MAX},
 };

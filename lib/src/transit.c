@@ -3,6 +3,7 @@
 
 #include "arch.h"
 #include "internal.h"
+#include "trampoline_header.h"
 #include "window.h"
 
 #define FOUR_GIB (UINT64_C(1) << 32)
@@ -132,8 +133,10 @@ int resume_transit_build(const struct resume_transit_input *input, uint8_t *stag
         return resume_fail(diag, RESUME_ECONFLICT, "transit", "staging", input->staging_pa,
                            input->staging_pa, input->home->pa, RESUME_NO_VCPU);
     }
-    /* The image in the staging area begins with what resume_image_begin has checked. */
-    memcpy(&header, input->trampoline, sizeof(header));
+    err = resume_trampoline_header_read(input->trampoline, input->trampoline_length, &header, diag);
+    if (err != RESUME_OK) {
+        return err;
+    }
     window.bytes = staging;
     window.base_pa = input->staging_pa;
     window.length = input->area->length;

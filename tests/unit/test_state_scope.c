@@ -64,6 +64,7 @@ static void features(void **state)
     }
     EXPECT("efer", v->ctrl.efer |= BIT(12));
     EXPECT(NULL, v->ctrl.xss = BIT(11));
+    EXPECT("dr7", v->debug.dr7 |= BIT(13));
     EXPECT("cr3", v->ctrl.cr3 |= BIT(61));
     EXPECT("cr3", v->ctrl.cr3 |= BIT(62));
     /* Supervisor components have no place in the standard form. */

@@ -45,6 +45,7 @@ static int setup(void **context)
     f->input = (struct resume_transit_input){.home = &f->home,
                                              .area = &f->area,
                                              .trampoline = resume_trampoline,
+                                             .trampoline_length = resume_trampoline_length,
                                              .staging_pa = STAGING_PA,
                                              .startup_pa = STARTUP_PA,
                                              .apic_pa = APIC_PA,
@@ -192,6 +193,9 @@ static void bad_inputs_are_refused(void **context)
     input = f->input;
     input.startup_pa = 0x100000; /* a startup vector cannot name it */
     assert_int_equal(resume_transit_build(&input, f->staging, f->startup, NULL), RESUME_EINVAL);
+    input = f->input;
+    input.trampoline_length--;
+    assert_int_equal(resume_transit_build(&input, f->staging, f->startup, NULL), RESUME_ETRUNC);
     input = f->input;
     input.levels = 3;
     assert_int_equal(resume_transit_build(&input, f->staging, f->startup, NULL), RESUME_EINVAL);

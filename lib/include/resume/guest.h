@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/* An opened guest, some 2 KiB. Owned by the caller, read-only for it; refers to the inputs. */
+/* An opened guest, some 1 KiB. Owned by the caller, read-only for it; refers to the inputs. */
 struct resume_guest {
     struct resume_state state;
     struct resume_plan plan;

@@ -60,10 +60,10 @@ enum resume_stage {
     RESUME_STAGE_MSRS = 5,      /* the MSR list */
     RESUME_STAGE_DEBUG = 6,     /* DR0-3, DR6 */
     RESUME_STAGE_SEGMENTS = 7,  /* LDTR, selectors, TR, bases */
-    RESUME_STAGE_PAGING = 8,    /* PCID, CR4 */
+    RESUME_STAGE_PAGING = 8,    /* PCID, CR4, CR8, CR2, DR7 */
     RESUME_STAGE_READ_BACK = 9, /* the ledger */
     RESUME_STAGE_BARRIER = 10,  /* everything restored; waiting for the other vCPUs */
-    RESUME_STAGE_LAST = 11,     /* CR8, CR2, DR7, the guest's CR3, IDT, GDT, general registers */
+    RESUME_STAGE_LAST = 11,     /* the guest's IDT, GDT, CR3, general registers */
     RESUME_STAGE_FAILED = 12    /* the ledger found a difference; stopped for good */
 };
 
@@ -79,7 +79,7 @@ enum resume_stage {
  * resume_ledger_name (resume/ledger.h).
  */
 enum resume_ledger {
-    RESUME_LEDGER_CR0, /* as it is before the landing: without WP, TS, EM */
+    RESUME_LEDGER_CR0, /* as it is before the landing: modes_cr0 */
     RESUME_LEDGER_CR2,
     RESUME_LEDGER_CR3,
     RESUME_LEDGER_CR4,
@@ -194,7 +194,7 @@ struct resume_handoff {
 
     /* The guest. */
     uint64_t gpr[RESUME_GPR_COUNT];
-    uint64_t rip;
+    uint64_t rip; /* where the landing goes: before RIP where an interrupt shadow is made again */
     uint64_t rflags;
     uint64_t cr0;
     uint64_t cr2;

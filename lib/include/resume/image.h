@@ -100,7 +100,8 @@ struct resume_transit_input {
     const struct resume_home *home;
     const struct resume_staging *area;
     const uint8_t *trampoline; /* as for the image */
-    resume_pa_t staging_pa;    /* 4 KiB aligned, the whole area below 4 GiB */
+    size_t trampoline_length;
+    resume_pa_t staging_pa; /* 4 KiB aligned, the whole area below 4 GiB */
     resume_pa_t
         startup_pa;      /* a page below 1 MiB where other processors can begin; 0 = not needed */
     resume_pa_t apic_pa; /* registers of the local APIC; 0 = x2APIC mode */
@@ -112,11 +113,12 @@ struct resume_transit_input {
 /*
  * resume_transit_build - fill transit parameters, transit tables and, when there is one, the page where
  * other processors begin.
- * @staging: area->length bytes at physical address staging_pa, with the finished image in it.
+ * @staging: area->length bytes at physical address staging_pa. The image's part of it is not touched,
+ * and may be built before or after.
  * @startup: the page at startup_pa, or NULL when that is 0.
  * Errors: EINVAL (also: the staging area is not below 4 GiB), ECONFLICT (staging, startup page and
  * home overlap, physically or where the home's guest address equals a physical one: try another
- * place), those of resume_paging_map.
+ * place), EMAGIC / EVERSION / ETRUNC (the trampoline binary), those of resume_paging_map.
  */
 int resume_transit_build(const struct resume_transit_input *input, uint8_t *staging,
                          uint8_t *startup, struct resume_diag *diag);
