@@ -226,12 +226,12 @@ static int run(struct park *park, struct splice_parked *out, struct report_failu
     if (result < 0)
         return result;
     progress_step_end(options->progress, NULL);
-    progress_step_begin(options->progress, "capture the parked vCPU");
+    progress_step_begin(options->progress, "capture the parked vCPUs");
     result = capture(park, out, failure);
     if (result == 0)
         progress_step_end(options->progress, NULL);
     if (result < 0 && process_poll(&park->process))
-        return process_fail(&park->process, "capture the parked vCPU", failure);
+        return process_fail(&park->process, "capture the parked vCPUs", failure);
     return result;
 }
 
