@@ -142,9 +142,9 @@ static void watches_others_too(void **context)
     assert_int_equal(
         doorbell_wait(&bell, &vm, "parked", "test", deadline_now(), LONG_MS, also, 2, &failure), 1);
     const int first[] = {pair[0], -1};
-    assert_int_equal(doorbell_wait(&bell, &vm, "parked", "test", deadline_now(), LONG_MS, first, 2,
-                                   &failure),
-                     1);
+    assert_int_equal(
+        doorbell_wait(&bell, &vm, "parked", "test", deadline_now(), LONG_MS, first, 2, &failure),
+        1);
     assert_int_equal(write(bell.fd, "now", 3), 3);
     assert_int_equal(
         doorbell_wait(&bell, &vm, "parked", "test", deadline_now(), LONG_MS, also, 1, &failure), 0);
