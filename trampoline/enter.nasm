@@ -29,7 +29,8 @@ EFER_LME equ 0x100
 DELAY_PORT equ 0x80
 DELAY_INIT    equ 10000             ; 10 ms after INIT (Intel SDM vol. 3, "MP Initialization")
 DELAY_STARTUP equ 200               ; 200 us after SIPI
-DELAY_ARRIVAL equ 20000000          ; until a processor counts as missing
+DELAY_ARRIVAL equ 1000000           ; 1 s until those that are missing are called again
+ATTEMPTS      equ 20
 
 ; Entry:    RDI = struct resume_transit, boot services ended, identity mapped, CPL 0, long mode.
 ; CR3:      the firmware's.
@@ -193,9 +194,12 @@ send_to_missing:
     jnz .next
     ret
 
-; Start the others, and wait until each waits in the home.
+; Start the others, and wait until each waits in the home. One that does not come is called again: a
+; startup interrupt that the firmware had sent before may have been taken for this one.
 ; Entry: EBX = own APIC ID, a stack. Clobbers all but RBX, R14, R15.
 start_others:
+    mov r10d, ATTEMPTS
+.again:
     mov r12d, ICR_INIT
     call send_to_missing
     mov ecx, DELAY_INIT
@@ -229,6 +233,8 @@ start_others:
     out DELAY_PORT, al
     dec r9d
     jnz .wait
+    dec r10d
+    jnz .again
     text_here "libresume: processor 0x"
     mov eax, [handoff(apic_id)]
     call console_hex
