@@ -25,7 +25,7 @@ END
 }
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3
-    libjansson-dev libxxhash-dev)
+    libjansson-dev libxxhash-dev zlib1g-dev)
 test_packages=(libcmocka-dev clang libclang-rt-dev)
 qemu_packages=(qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip xz-utils gcc libc6-dev nasm
     python3)
