@@ -15,6 +15,8 @@
 /* Stops at which no vCPU is where it has to be: one is possible for each vCPU, see below. */
 #define IDLE_STOPS 4u
 #define STEPS_MAX 4u
+/* Bytes of the instructions that make an interrupt shadow: STI, MOV SS from a register. */
+#define SHADOW_MAX 2u
 
 /* The vCPUs on their way to the guest. */
 struct entry {
@@ -114,6 +116,12 @@ static int run_to_leave(struct entry *entry, struct report_failure *failure)
     return result;
 }
 
+/* Is it before the guest's own STI or MOV SS, which makes the interrupt shadow again? */
+static bool before_shadow(uint64_t rip, const struct resume_handoff *handoff)
+{
+    return rip < handoff->rip && handoff->rip - rip <= SHADOW_MAX;
+}
+
 /*
  * Runs the one instruction that enters the guest. A pending interrupt is delivered between the
  * landing and the guest's first instruction; what is compared must be before that.
@@ -125,7 +133,8 @@ static int enter(struct entry *entry, uint32_t index, struct report_failure *fai
     struct gdb_stop stop;
     uint64_t rip = handoff->leave_va;
     int result = 0;
-    for (uint32_t steps = 0; result == 0 && rip == handoff->leave_va && steps < STEPS_MAX;
+    for (uint32_t steps = 0; result == 0 && steps < STEPS_MAX &&
+                             (rip == handoff->leave_va || before_shadow(rip, handoff));
          steps++) {
         result = gdb_step(gdb, GDB_THREAD(index), &stop, failure);
         if (result == 0)

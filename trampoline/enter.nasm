@@ -32,6 +32,9 @@ DELAY_STARTUP equ 200               ; 200 us after SIPI
 DELAY_ARRIVAL equ 1000000           ; 1 s until those that are missing are called again
 ATTEMPTS      equ 20
 
+; Never seen from outside: between INIT and SIPI a processor may not take its block.
+STAGE_CALLED equ 0xffff
+
 ; Entry:    RDI = struct resume_transit, boot services ended, identity mapped, CPL 0, long mode.
 ; CR3:      the firmware's.
 ; Stack:    none is used.
@@ -119,7 +122,10 @@ find_block:
     hlt
     jmp .unused
 .found:
-    stage RESUME_STAGE_ENTER
+    mov eax, RESUME_STAGE_NONE
+    mov ecx, RESUME_STAGE_ENTER
+    lock cmpxchg [handoff(stage)], ecx
+    jne .unused                         ; about to be called again
     lea rax, [park]
     lea rdx, [$$]
     sub rax, rdx
@@ -172,7 +178,7 @@ delay:
     jnz delay
     ret
 
-; Run a command for every other processor that is to be resumed and has not arrived yet.
+; Run a command for every other processor that is to be resumed and has not come yet.
 ; Entry: R12D = interrupt command, EBX = own APIC ID. Clobbers RAX, RCX, RDX, RBP, R8, R13.
 send_to_missing:
     lea rbp, [r15 + RESUME_HOME_BLOCKS]
@@ -180,11 +186,25 @@ send_to_missing:
 .next:
     test dword [handoff(flags)], RESUME_HANDOFF_ACTIVE
     jz .other
-    cmp dword [handoff(stage)], RESUME_STAGE_NONE
-    jne .other
     mov edx, [handoff(apic_id)]
     cmp edx, ebx
     je .other
+    ; Between INIT and SIPI it may not come: if it is on its way just now, it is not called.
+    cmp r12d, ICR_INIT
+    jne .startup
+    mov eax, RESUME_STAGE_NONE
+    mov ecx, STAGE_CALLED
+    lock cmpxchg [handoff(stage)], ecx
+    jne .other
+    jmp .send
+.startup:
+    cmp dword [handoff(stage)], STAGE_CALLED
+    jne .second
+    mov dword [handoff(stage)], RESUME_STAGE_NONE
+.second:
+    cmp dword [handoff(stage)], RESUME_STAGE_NONE
+    jne .other
+.send:
     mov eax, r12d
     call send_ipi
 .other:

@@ -154,11 +154,7 @@ static void fill_guest(const struct resume_vcpu *vcpu, struct resume_handoff *ha
     const struct resume_segment *seg = vcpu->segs.seg;
 
     memcpy(handoff->gpr, vcpu->regs.gpr, sizeof(handoff->gpr));
-    /* Where an instruction runs again to make its interrupt shadow, that is where it goes on. */
     handoff->rip = vcpu->regs.rip;
-    if (vcpu->run.interrupt_shadow != 0) {
-        handoff->rip -= vcpu->run.shadow_length;
-    }
     handoff->rflags = vcpu->regs.rflags;
     handoff->cr0 = vcpu->ctrl.cr0;
     handoff->cr2 = vcpu->ctrl.cr2;

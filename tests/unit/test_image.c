@@ -217,17 +217,6 @@ static void nmis_are_kept_out_where_the_guest_has_them_blocked_or_waiting(void *
     assert_true((handoff(f, 0)->flags & RESUME_HANDOFF_BLOCK_NMI) != 0);
 }
 
-static void a_shadow_is_made_again_by_its_instruction(void **context)
-{
-    struct fixture *f = *context;
-
-    linux_vcpu_kernel(&f->vcpu);
-    f->vcpu.run.interrupt_shadow = 1;
-    f->vcpu.run.shadow_length = 1;
-    assert_int_equal(build_one(f, 0, NULL), 0);
-    assert_int_equal(handoff(f, 0)->rip, UINT64_C(0xffffffffbcc12344));
-}
-
 static void what_loads_elsewhere_is_not_in_the_msr_list(void **context)
 {
     static const uint32_t elsewhere[] = {RESUME_MSR_EFER, RESUME_MSR_FS_BASE, RESUME_MSR_GS_BASE,
@@ -438,7 +427,6 @@ int main(void)
         TEST(the_guest_is_handed_over),
         TEST(what_governs_translations_is_prepared),
         TEST(nmis_are_kept_out_where_the_guest_has_them_blocked_or_waiting),
-        TEST(a_shadow_is_made_again_by_its_instruction),
         TEST(what_loads_elsewhere_is_not_in_the_msr_list),
         TEST(tsc_aux_is_loaded_where_it_exists),
         TEST(a_guest_without_xsave_gets_fxrstor),

@@ -194,7 +194,7 @@ struct resume_handoff {
 
     /* The guest. */
     uint64_t gpr[RESUME_GPR_COUNT];
-    uint64_t rip; /* where the landing goes: before RIP where an interrupt shadow is made again */
+    uint64_t rip; /* where an interrupt shadow is made again, the landing goes before it */
     uint64_t rflags;
     uint64_t cr0;
     uint64_t cr2;
