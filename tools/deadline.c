@@ -33,17 +33,33 @@ static int remaining_ms(deadline_t deadline)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-int deadline_poll(deadline_t deadline, int fd, short events)
+/* Waits for any of them. Returns their number, 0, or a negated errno. */
+static int poll_all(deadline_t deadline, struct pollfd *entries, nfds_t count)
 {
     for (;;) {
-        struct pollfd entry = {.fd = fd, .events = events};
         int timeout = remaining_ms(deadline);
-        int count = poll(&entry, 1, timeout);
-        if (count > 0)
-            return 1;
-        if (count < 0 && errno != EINTR)
+        int ready = poll(entries, count, timeout);
+        if (ready > 0)
+            return ready;
+        if (ready < 0 && errno != EINTR)
             return -errno;
-        if (count == 0 && timeout >= 0 && remaining_ms(deadline) == 0)
+        if (ready == 0 && timeout >= 0 && remaining_ms(deadline) == 0)
             return 0;
     }
+}
+
+int deadline_poll(deadline_t deadline, int fd, short events)
+{
+    struct pollfd entry = {.fd = fd, .events = events};
+    int ready = poll_all(deadline, &entry, 1);
+    return ready > 0 ? 1 : ready;
+}
+
+int deadline_poll_either(deadline_t deadline, int first, int second)
+{
+    struct pollfd entries[] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
+    int ready = poll_all(deadline, entries, 2);
+    if (ready <= 0)
+        return ready;
+    return entries[0].revents != 0 ? 1 : 2;
 }

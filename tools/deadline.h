@@ -22,4 +22,8 @@ deadline_t deadline_in(int timeout_ms);
  */
 int deadline_poll(deadline_t deadline, int fd, short events);
 
+/* deadline_poll_either - the same for reading from either of two; @second: negative is left out.
+ * Returns 1 when the first can be read, 2 when only the second. */
+int deadline_poll_either(deadline_t deadline, int first, int second);
+
 #endif

@@ -42,10 +42,15 @@ void doorbell_close(struct doorbell *bell)
     bell->log_fd = -1;
 }
 
-/* Takes what is there now; call it when the descriptor is readable. */
+/* Takes what is there now, as far as there is room; call it when the descriptor is readable. */
 static int receive(struct doorbell *bell, struct report_failure *failure)
 {
-    ssize_t got = recv(bell->fd, bell->pending, sizeof(bell->pending), MSG_DONTWAIT);
+    if (bell->start == bell->end)
+        bell->start = bell->end = 0;
+    if (bell->end == sizeof(bell->pending))
+        return 0;
+    char *to = bell->pending + bell->end;
+    ssize_t got = recv(bell->fd, to, sizeof(bell->pending) - bell->end, MSG_DONTWAIT);
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return 0;
     /* A VM that is killed resets the connection: to us that is its end. */
@@ -55,9 +60,8 @@ static int receive(struct doorbell *bell, struct report_failure *failure)
         bell->eof = true;
         return 0;
     }
-    bell->start = 0;
-    bell->end = (size_t)got;
-    if (bell->log_fd >= 0 && write(bell->log_fd, bell->pending, bell->end) < 0) {
+    bell->end += (size_t)got;
+    if (bell->log_fd >= 0 && write(bell->log_fd, to, (size_t)got) < 0) {
         /* The log is a help for failures, not worth one. */
         close(bell->log_fd);
         bell->log_fd = -1;
@@ -191,4 +195,12 @@ int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted,
         if (result < 0)
             return result;
     }
+}
+
+bool doorbell_take(void *ctx)
+{
+    struct doorbell *bell = ctx;
+    struct report_failure ignored = {0};
+    /* A failure shows again to whoever waits. */
+    return receive(bell, &ignored) == 0 && !bell->eof && bell->end < sizeof(bell->pending);
 }

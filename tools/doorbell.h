@@ -14,6 +14,8 @@
 #include "report.h"
 
 #define DOORBELL_LINE_MAX 512u
+/* So much is taken before it is looked at: more than 256 vCPUs say. */
+#define DOORBELL_PENDING_MAX 65536u
 /* Other descriptors that a wait can watch. */
 #define DOORBELL_ALSO_MAX 4u
 
@@ -29,7 +31,7 @@ struct doorbell {
     char line[DOORBELL_LINE_MAX];
     size_t start; /* what was received but not looked at: pending[start .. end) */
     size_t end;
-    char pending[4096];
+    char pending[DOORBELL_PENDING_MAX];
     char last[DOORBELL_LINE_MAX]; /* the last line for us, without its prefix; "" = none yet */
     doorbell_line_fn line_fn;     /* optional; set it after doorbell_open */
     void *line_ctx;
@@ -60,5 +62,12 @@ void doorbell_close(struct doorbell *bell);
 int doorbell_wait(struct doorbell *bell, struct process *vm, const char *wanted, const char *what,
                   uint64_t since, int timeout_ms, const int *also, size_t also_count,
                   struct report_failure *failure);
+
+/*
+ * doorbell_take - take what has come, without waiting and without looking at it yet, so that the VM
+ * need not wait for room. @bell: a struct doorbell (the type fits qmp_take_fn).
+ * Returns false when no more can be taken: the console was closed, or DOORBELL_PENDING_MAX is reached.
+ */
+bool doorbell_take(void *bell);
 
 #endif

@@ -30,6 +30,9 @@ struct qmp {
     size_t capacity;
     size_t scanned; /* so many bytes of it hold no newline */
     json_t *events; /* array, oldest first */
+    int other_fd;   /* to be kept empty, -1 = none */
+    qmp_take_fn other_take;
+    void *other_ctx;
 };
 
 static int fail_gone(struct qmp *qmp, const char *waited_for, struct report_failure *failure)
@@ -122,9 +125,16 @@ static int next_message(struct qmp *qmp, deadline_t deadline, const char *waited
         int result = take_message(qmp, ret_message, failure);
         if (result < 0 || *ret_message != NULL)
             return result;
-        int ready = deadline_poll(deadline, qmp->fd, POLLIN);
+        int ready = deadline_poll_either(deadline, qmp->fd, qmp->other_fd);
         if (ready < 0)
             return report_fail_errno(failure, -ready, "QMP", qmp->name);
+        if (ready == 2) {
+            if (!qmp->other_take(qmp->other_ctx))
+                qmp->other_fd = -1;
+            if (deadline_now() < deadline)
+                continue;
+            ready = 0;
+        }
         if (ready == 0)
             return may_time_out ? 0 : fail_timeout(qmp, waited_for, failure);
         result = receive(qmp, waited_for, failure);
@@ -284,6 +294,13 @@ const char *qmp_error_class(const struct qmp *qmp)
     return qmp->error_class;
 }
 
+void qmp_keep_empty(struct qmp *qmp, int fd, qmp_take_fn take, void *ctx)
+{
+    qmp->other_fd = fd;
+    qmp->other_take = take;
+    qmp->other_ctx = ctx;
+}
+
 void qmp_set_timeout(struct qmp *qmp, int timeout_ms)
 {
     qmp->timeout_ms = timeout_ms;
@@ -423,6 +440,7 @@ int qmp_open_fd(struct qmp **ret, int fd, const char *name, int timeout_ms,
         return report_fail_memory(failure, "QMP");
     }
     qmp->fd = fd;
+    qmp->other_fd = -1;
     qmp->timeout_ms = timeout_ms;
     snprintf(qmp->name, sizeof(qmp->name), "%s", name);
     qmp->events = json_array();

@@ -64,6 +64,15 @@ bool qmp_event_pending(const struct qmp *qmp);
 /* qmp_gone - has the other side been seen to close the connection? */
 bool qmp_gone(const struct qmp *qmp);
 
+/*
+ * qmp_keep_empty - call @take whenever @fd can be read while something is awaited from QEMU; it takes
+ * what is there, and returns false when it wants to be called no more. QEMU stops, with its big lock
+ * held, where nobody reads what it has to say elsewhere, and then answers nothing here either.
+ * @fd: -1 ends it. @ctx is handed to @take; both have to stay valid.
+ */
+typedef bool (*qmp_take_fn)(void *ctx);
+void qmp_keep_empty(struct qmp *qmp, int fd, qmp_take_fn take, void *ctx);
+
 /* qmp_set_timeout - limit for the reply to each command from now on; QMP_TIMEOUT_MS at first. */
 void qmp_set_timeout(struct qmp *qmp, int timeout_ms);
 

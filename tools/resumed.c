@@ -180,6 +180,8 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
     if (result == 0) {
         result = qmp_open_fd(&out->qmp, qmp_fd, RESUMED_NAME, QMP_OPEN_MS, failure);
         qmp_fd = -1;
+        if (result == 0 && out->bell.fd >= 0)
+            qmp_keep_empty(out->qmp, out->bell.fd, doorbell_take, &out->bell);
         if (result == 0)
             result = want_events(out, failure);
         result = resumed_explain(out, "start", result, failure);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -154,6 +155,53 @@ static void watches_others_too(void **context)
     fake_peer_finish(&peer);
 }
 
+/* Taken while something else was awaited, looked at later, and in order with what comes then. */
+static void takes_without_looking(void **context)
+{
+    (void)context;
+    static const struct fake_step steps[] = {
+        {.send = "libresume: ledger cpu=0 \nlibresume: led", .one_by_one = true},
+        {.expect = "more", .send = "ger cpu=1 \nlibresume: landing\n"},
+    };
+    struct fake_peer peer;
+    struct doorbell bell;
+    struct heard heard = {0};
+    struct report_failure failure = {0};
+    assert_int_equal(doorbell_open(&bell, fake_peer_start(&peer, steps, 2), NULL, &failure), 0);
+    bell.line_fn = hear;
+    bell.line_ctx = &heard;
+    while (bell.end < strlen(steps[0].send)) {
+        assert_int_equal(deadline_poll(deadline_in(LONG_MS), bell.fd, POLLIN), 1);
+        assert_true(doorbell_take(&bell));
+    }
+    assert_int_equal(heard.count, 0);
+    assert_int_equal(write(bell.fd, "more", 4), 4);
+    assert_int_equal(wait_for(&bell, "landing", LONG_MS, &failure), 0);
+    assert_int_equal(heard.count, 3);
+    assert_string_equal(heard.line[0], "ledger cpu=0 ");
+    assert_string_equal(heard.line[1], "ledger cpu=1 ");
+    doorbell_close(&bell);
+    fake_peer_finish(&peer);
+}
+
+static void takes_no_more_than_there_is_room_for(void **context)
+{
+    (void)context;
+    static const struct fake_step steps[] = {{.send = "0123456789abcde\n", .times = 8192}};
+    static struct doorbell bell;
+    struct fake_peer peer;
+    struct report_failure failure = {0};
+    assert_int_equal(doorbell_open(&bell, fake_peer_start(&peer, steps, 1), NULL, &failure), 0);
+    do
+        assert_int_equal(deadline_poll(deadline_in(LONG_MS), bell.fd, POLLIN), 1);
+    while (doorbell_take(&bell));
+    assert_int_equal(bell.end, DOORBELL_PENDING_MAX);
+    assert_false(doorbell_take(&bell));
+    assert_int_equal(bell.end, DOORBELL_PENDING_MAX);
+    doorbell_close(&bell);
+    fake_peer_finish(&peer);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -161,6 +209,8 @@ int main(void)
         cmocka_unit_test(bears_long_lines),
         cmocka_unit_test(stops_at_bad_news),
         cmocka_unit_test(watches_others_too),
+        cmocka_unit_test(takes_without_looking),
+        cmocka_unit_test(takes_no_more_than_there_is_room_for),
     };
     return cmocka_run_group_tests_name("doorbell", tests, NULL, NULL);
 }

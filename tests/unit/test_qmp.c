@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -335,6 +336,89 @@ static void unfit_paths_are_told_apart(void **context)
     assert_path_fails(overlong, "may have 107 characters, this has 199");
 }
 
+/* What a unix socket takes of single bytes before it is full is far less. */
+#define SAID 5000u
+
+struct talker {
+    int qmp;
+    int console;
+};
+
+static void say(int fd, const char *text, size_t piece)
+{
+    size_t length = strlen(text);
+    for (size_t at = 0; at < length; at += piece) {
+        size_t count = length - at < piece ? length - at : piece;
+        assert_int_equal(write(fd, text + at, count), (ssize_t)count);
+    }
+}
+
+static void hear_line(int fd)
+{
+    char c = 0;
+    while (c != '\n')
+        assert_int_equal(read(fd, &c, 1), 1);
+}
+
+/* QEMU with its lock held: answers the second command when all that it said elsewhere has gone. */
+static void *talk(void *ctx)
+{
+    const struct talker *talker = ctx;
+    char line[SAID + 1];
+    memset(line, 'x', SAID);
+    line[SAID] = '\0';
+    say(talker->qmp, GREETING, sizeof(GREETING));
+    hear_line(talker->qmp);
+    say(talker->qmp, "{\"return\": {}, \"id\": 1}\r\n", 64);
+    hear_line(talker->qmp);
+    say(talker->console, line, 1);
+    say(talker->qmp, "{\"return\": {}, \"id\": 2}\r\n", 64);
+    return NULL;
+}
+
+struct taken {
+    int fd;
+    size_t bytes;
+};
+
+static bool take(void *ctx)
+{
+    struct taken *taken = ctx;
+    char buffer[512];
+    ssize_t got = recv(taken->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+    if (got > 0)
+        taken->bytes += (size_t)got;
+    return got > 0;
+}
+
+static void reads_elsewhere_while_it_waits(void **context)
+{
+    (void)context;
+    int pairs[2][2];
+    pthread_t thread;
+    struct qmp *qmp = NULL;
+    struct report_failure failure = {0};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+    struct talker talker = {.qmp = pairs[0][1], .console = pairs[1][1]};
+    struct taken taken = {.fd = pairs[1][0]};
+    assert_int_equal(pthread_create(&thread, NULL, talk, &talker), 0);
+    assert_int_equal(qmp_open_fd(&qmp, pairs[0][0], "the talker", LONG_MS, &failure), 0);
+    qmp_set_timeout(qmp, LONG_MS);
+    qmp_keep_empty(qmp, taken.fd, take, &taken);
+    assert_int_equal(qmp_execute(qmp, "cont", NULL, NULL, &failure), 0);
+    assert_true(taken.bytes > SAID / 2);
+
+    /* One that has been closed is left alone: nothing waits in a tight loop, nothing fails. */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(talker.console);
+    qmp_set_timeout(qmp, SHORT_MS);
+    assert_int_equal(qmp_execute(qmp, "stop", NULL, NULL, &failure), -EXIT_CODE_TIMEOUT);
+    qmp_close(qmp);
+    close(talker.qmp);
+    close(taken.fd);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -349,6 +433,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(an_overlong_message_is_refused),
         cmocka_unit_test(a_silent_server_is_given_up),
+        cmocka_unit_test(reads_elsewhere_while_it_waits),
         cmocka_unit_test(unfit_paths_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
