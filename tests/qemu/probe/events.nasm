@@ -6,16 +6,18 @@
 ; behind the STI and not before it, on which the handler looks at its return address.
 ;
 ; Variant events: does what bytes from the serial port say, and answers with lines:
-;   p   "probe: pass N"; within a handler "probe: nmi N still" or "probe: irq still"
+;   p   "probe: pass N"
 ;   i   an interrupt handler with its interrupt in service, one of lower and one of higher priority
 ;       waiting, interrupts off: "probe: irq waits". On e the higher one must come when they are on
 ;       again, the lower one only after the end of interrupt; then "probe: irq done"
 ;   an NMI (from outside): "probe: nmi N begins", until e: "probe: nmi N ends". Meanwhile none may come.
+; While it waits for the e it says now and then "probe: irq still" or "probe: nmi N still".
 
 %define VECTOR_LOW  0x61
 %define VECTOR      0x71
 %define VECTOR_HIGH 0x81
 %define SELF        0x40000         ; of the interrupt command register: to this CPU
+%define POLLS       (1 << 16)       ; of the serial port, between two words that it still waits
 %define SHADOW_TURNS 20000          ; in one pass
 
 ; rax: base of the local APIC
@@ -174,8 +176,9 @@ middle_interrupt:
     call look_for_byte
     cmp al, 'e'
     je .on
-    cmp al, 'p'
-    jne .wait
+    inc dword [polls]
+    test dword [polls], POLLS - 1
+    jnz .wait
     print 'probe: irq still', 13, 10
     jmp .wait
 .on:
@@ -233,6 +236,9 @@ nmi_interrupt:
     jmp stop
 .only:
     inc qword [nmis]
+    ; It may have come right behind the last letter of a line, before the lock was given back.
+    mov dword [uart_lock], 0
+    mov dword [line_length], 0
     print 'probe: nmi '
     mov rax, [nmis]
     call print_decimal
@@ -241,8 +247,9 @@ nmi_interrupt:
     call look_for_byte
     cmp al, 'e'
     je .done
-    cmp al, 'p'
-    jne .wait
+    inc dword [polls]
+    test dword [polls], POLLS - 1
+    jnz .wait
     print 'probe: nmi '
     mov rax, [nmis]
     call print_decimal
@@ -267,3 +274,4 @@ shadow_count: dq 0
 irq_order: dq 0
 nmi_depth: dq 0
 nmis: dq 0
+polls: dq 0
