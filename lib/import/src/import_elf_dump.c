@@ -146,7 +146,8 @@ static int add_span(struct elf_dump *dump, const struct program_header *header,
         return import_fail(error, RESUME_ELENGTH, header->offset, dump->file->name, "",
                            "memory is at 0x%llx, beyond all physical addresses",
                            (unsigned long long)header->pa);
-    dump->paging |= header->va != 0;
+    /* Without paging they are 0, or the same. */
+    dump->paging |= header->va != 0 && header->va != header->pa;
     dump->spans[dump->span_count++] =
         (struct import_span){.pa = header->pa, .length = header->size, .offset = header->offset};
     return 0;
