@@ -53,6 +53,7 @@ static int start_process(struct park *park, int qmp_fd, int debug_fd,
     const struct park_options *options = park->options;
     const struct qemu_park_options added = {
         .kernel = options->kernel,
+        .bios = options->bios,
         .state_file = options->state_file,
         .plan_file = options->plan_file,
         .flash_paths = (const char *const *)park->flash,
@@ -86,7 +87,9 @@ static int start(struct park *park, struct report_failure *failure)
 {
     int qmp[2];
     int debug[2];
-    int result = qemu_command_copy_flash(park->options->command, park->options->directory,
+    int result = 0;
+    if (park->options->bios == NULL)
+        result = qemu_command_copy_flash(park->options->command, park->options->directory,
                                          park->flash, failure);
     if (result == 0)
         result = make_pair(qmp, failure);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
  * The parked target: a VM like the source's, but without drives and network, whose firmware runs
- * resume.efi until its vCPUs wait in the home. It is captured and ended; what is kept of it is what
+ * resume.efi (or examples/pvh-firmware) until its vCPUs wait in the home. It is captured and ended; what is kept of it is what
  * a splice needs.
  */
 #ifndef RESUME_TOOLS_PARK_H
@@ -15,7 +15,8 @@
 
 struct park_options {
     const struct qemu_command *command;
-    const char *kernel;     /* resume.efi */
+    const char *kernel;     /* resume.efi, or the PVH firmware */
+    const char *bios;       /* what is to start `kernel`; NULL = the source's firmware */
     const char *state_file; /* state blob and plan as the firmware gets them */
     const char *plan_file;
     const char *directory;           /* a private directory for logs and copies of flash images */

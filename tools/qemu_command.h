@@ -70,7 +70,8 @@ const struct qemu_command_facts *qemu_command_facts(const struct qemu_command *c
 
 /* What is added to the parked target's command line. Descriptors are sockets already connected. */
 struct qemu_park_options {
-    const char *kernel;     /* resume.efi */
+    const char *kernel;     /* resume.efi, or what else is started in its place */
+    const char *bios;       /* -bios in place of the command line's firmware; NULL = keep that */
     const char *state_file; /* for fw_cfg opt/org.libresume/state */
     const char *plan_file;  /* for fw_cfg opt/org.libresume/plan */
     /* One path per facts->flash[]: what to use in its place; NULL = the original, which is only
@@ -83,7 +84,7 @@ struct qemu_park_options {
 
 /*
  * qemu_command_park - the parked target's command line: the same binary, machine, CPU, memory,
- * accelerator and firmware; no devices, drives, network, display, boot options, consoles or
+ * accelerator and (unless there is another) firmware; no devices, drives, network, display, boot options, consoles or
  * monitors but those of @options.
  * @ret: to be freed with qemu_argv_free.
  */

@@ -129,17 +129,19 @@ static void put_debug_console(struct argv_writer *writer, int fd)
     put(writer, "isa-debugcon,iobase=0x402,chardev=libresume-debug");
 }
 
-/* -machine without what boots or what is not there. */
+/* -machine without what boots or what is not there; the flash only with the firmware in it. */
 static int park_machine(struct argv_writer *writer, const struct qemu_argument *argument,
-                        struct report_failure *failure)
+                        bool other_firmware, struct report_failure *failure)
 {
-    static const char *const dropped[] = {"kernel", "initrd", "append", "shim", "dtb", "dumpdtb"};
+    static const char *const dropped[] = {"kernel", "initrd",  "append",  "shim",
+                                          "dtb",    "dumpdtb", "pflash0", "pflash1"};
+    size_t dropped_count = sizeof(dropped) / sizeof(dropped[0]) - (other_firmware ? 0 : 2);
     struct qemu_pairs pairs;
     int result = qemu_command_pairs(argument, "type", &pairs, failure);
     if (result < 0)
         return result;
     size_t before = pairs.count;
-    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+    for (size_t i = 0; i < dropped_count; i++)
         qemu_pairs_remove(&pairs, dropped[i]);
     if (pairs.count == before) {
         put_argument(writer, argument);
@@ -258,15 +260,17 @@ static int park_argument(struct argv_writer *writer, const struct qemu_command *
     const struct qemu_argument *argument = &command->arguments[index];
     if (argument->option == NULL || argument->option->park == QEMU_FATE_DROP)
         return 0;
+    if (options->bios != NULL && argument->option->id == QEMU_OPT_BIOS)
+        return 0;
     if (argument->option->park == QEMU_FATE_KEEP) {
         put_argument(writer, argument);
         return 0;
     }
     if (argument->option->id == QEMU_OPT_MACHINE)
-        return park_machine(writer, argument, failure);
+        return park_machine(writer, argument, options->bios != NULL, failure);
     if (argument->option->id == QEMU_OPT_OBJECT)
         return park_object(writer, command, argument, failure);
-    for (size_t i = 0; i < command->facts.flash_count; i++)
+    for (size_t i = 0; options->bios == NULL && i < command->facts.flash_count; i++)
         if (command->flash_source[i].argument == index)
             return park_flash(writer, argument, &command->facts.flash[i],
                               command->flash_source[i].key, flash_path(command, options, i),
@@ -286,6 +290,10 @@ int qemu_command_park(const struct qemu_command *command, const struct qemu_park
     put(&writer, "-display");
     put(&writer, "none");
     put(&writer, "-no-reboot");
+    if (options->bios != NULL) {
+        put(&writer, "-bios");
+        put(&writer, options->bios);
+    }
     put(&writer, "-kernel");
     put(&writer, options->kernel);
     put(&writer, "-fw_cfg");

@@ -19,6 +19,8 @@
 #include "verify.h"
 
 #define PIPE_SIZE (1 << 20)
+/* Of QEMU's own ROMs the one that starts a kernel by its PVH note, and sets nothing else up. */
+#define PVH_BIOS "qboot.rom"
 
 /* Everything that a run owns. */
 struct run {
@@ -77,39 +79,51 @@ static json_t *timing_json(const struct progress *progress)
                      (json_int_t)progress_total_ns(progress));
 }
 
-/* resume.efi lies beside the tool: in the build tree, or where both are installed. */
+/* Both loaders lie beside the tool: in the build tree, or where all are installed. */
 static int find_kernel(struct run *run, struct report_failure *failure)
 {
-    static const char *const places[] = {"%s/../efi/resume.efi", "%s/../lib/libresume/resume.efi",
-                                         "%s/../lib/x86_64-linux-gnu/libresume/resume.efi",
-                                         "%s/../lib64/libresume/resume.efi"};
-    const char *given = run->arguments->efi;
+    static const struct {
+        const char *name;
+        const char *build;
+        const char *option;
+    } loaders[] = {
+        [FIRMWARE_EFI] = {"resume.efi", "../efi", "name it with --efi"},
+        [FIRMWARE_PVH] = {"pvh-firmware.elf", "../examples/pvh-firmware", "name it with --loader"},
+    };
+    static const char *const installed[] = {"../lib/libresume", "../lib/x86_64-linux-gnu/libresume",
+                                            "../lib64/libresume"};
+    const char *name = loaders[run->arguments->firmware].name;
+    const char *advice = loaders[run->arguments->firmware].option;
+    const char *given = run->arguments->loader;
+    char what[64];
     if (given != NULL) {
+        snprintf(what, sizeof(what), "read %s", name);
         if (access(given, R_OK) != 0)
-            return report_fail_errno(failure, errno, "read resume.efi", given);
+            return report_fail_errno(failure, errno, what, given);
         snprintf(run->kernel, sizeof(run->kernel), "%s", given);
         return 0;
     }
     char self[PATH_MAX_LENGTH / 2];
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash = NULL;
+    snprintf(what, sizeof(what), "find %s", name);
     if (length > 0) {
         self[length] = '\0';
         slash = strrchr(self, '/');
     }
     if (slash == NULL)
-        return report_fail(failure, EXIT_CODE_ENVIRONMENT, "find resume.efi", "/proc/self/exe",
-                           "name it with --efi", "cannot tell where resumectl lies");
+        return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, "/proc/self/exe", advice,
+                           "cannot tell where resumectl lies");
     *slash = '\0';
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const char *rest = places[i] + 2;
-        snprintf(run->kernel, sizeof(run->kernel), "%s%s", self, rest);
+    const char *build = loaders[run->arguments->firmware].build;
+    for (size_t i = 0; i <= sizeof(installed) / sizeof(installed[0]); i++) {
+        snprintf(run->kernel, sizeof(run->kernel), "%s/%s/%s", self,
+                 i == 0 ? build : installed[i - 1], name);
         if (access(run->kernel, R_OK) == 0)
             return 0;
     }
-    return report_fail(failure, EXIT_CODE_ENVIRONMENT, "find resume.efi", self,
-                       "name it with --efi",
-                       "neither in ../efi nor in lib/libresume beside this directory");
+    return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, self, advice,
+                       "neither in %s nor in lib/libresume beside this directory", build);
 }
 
 /* What the command line says must fit before anything is started. */
@@ -167,6 +181,7 @@ static int park(struct run *run, struct report_failure *failure)
     const struct park_options park_options = {
         .command = run->command,
         .kernel = run->kernel,
+        .bios = arguments->firmware == FIRMWARE_PVH ? PVH_BIOS : NULL,
         .state_file = run->input.state_path,
         .plan_file = run->input.plan_path,
         .directory = run->input.work_directory,

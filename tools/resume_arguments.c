@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "subcommands.h"
 
@@ -14,6 +15,8 @@
 
 enum {
     KEY_EFI = 0x100,
+    KEY_FIRMWARE,
+    KEY_LOADER,
     KEY_JSON,
     KEY_TIMING,
     KEY_INJECT,
@@ -39,7 +42,12 @@ static const struct argp_option options[] = {
      "Limit for each thing that is waited for: the target to be parked, the stream to be loaded, "
      "the landing (default 120, and 15 more for each further vCPU)",
      1},
+    {"firmware", KEY_FIRMWARE, "efi|pvh", 0,
+     "What takes the vCPUs to where they wait: resume.efi under the UEFI firmware of QEMU-COMMAND "
+     "(efi, the default), or pvh-firmware.elf, which needs none and is there sooner (pvh)",
+     1},
     {"efi", KEY_EFI, "FILE", 0, "resume.efi to use (default: the one that came with resumectl)", 1},
+    {"loader", KEY_LOADER, "FILE", 0, "The same, for either firmware", 1},
     {"verbose", 'v', NULL, 0, "Print each register that the trampoline read back, by name", 2},
     {"json", KEY_JSON, "FILE", 0,
      "Write what the trampoline read back and, with --verify, the result of the comparison as JSON "
@@ -92,6 +100,8 @@ static void check_arguments(const struct resume_arguments *arguments, struct arg
         argp_error(state, "--splice-to starts no VM that --json could tell of");
     if (arguments->parked != NULL && arguments->save_parked != NULL)
         argp_error(state, "--parked and --save-parked exclude each other");
+    if (arguments->efi && arguments->firmware != FIRMWARE_EFI)
+        argp_error(state, "--efi names what --firmware=efi starts; use --loader");
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -110,8 +120,17 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case KEY_TIMEOUT:
         arguments->timeout_s = parse_timeout(value, state);
         return 0;
+    case KEY_FIRMWARE:
+        if (strcmp(value, "efi") != 0 && strcmp(value, "pvh") != 0)
+            argp_error(state, "--firmware: \"%s\" is neither efi nor pvh", value);
+        arguments->firmware = strcmp(value, "pvh") == 0 ? FIRMWARE_PVH : FIRMWARE_EFI;
+        return 0;
     case KEY_EFI:
-        arguments->efi = value;
+        arguments->efi = true;
+        arguments->loader = value;
+        return 0;
+    case KEY_LOADER:
+        arguments->loader = value;
         return 0;
     case KEY_JSON:
         arguments->json = value;

@@ -8,6 +8,12 @@
 
 #define RESUME_INJECT_MAX 16u
 
+/* What parks the target's vCPUs. */
+enum firmware {
+    FIRMWARE_EFI, /* resume.efi, under the source's UEFI firmware */
+    FIRMWARE_PVH, /* examples/pvh-firmware, without UEFI */
+};
+
 /* Strings are the command line's own. */
 struct resume_arguments {
     const char *directory;
@@ -17,7 +23,9 @@ struct resume_arguments {
     bool detach;
     bool verbose;
     int timeout_s; /* 0 = not given */
-    const char *efi;
+    enum firmware firmware;
+    bool efi;           /* --efi was given */
+    const char *loader; /* the file that the firmware starts; NULL = the one beside the tool */
     const char *json;
     const char *timing;
     const char *parked;

@@ -14,6 +14,8 @@
 #define WHAT_CHECK "compare source and parked target"
 #define ADVICE_COMMAND "give the very command line that started the source VM"
 #define ADVICE_QEMU "use the QEMU that the source ran under"
+/* What -bios names. */
+#define FIRMWARE_BLOCK "pc.bios"
 
 /* "0x10" for a number, the first bytes in hexadecimal for anything else. */
 static char *format_value(const struct vmdesc_field *field, char *buffer, size_t capacity)
@@ -144,8 +146,9 @@ static int check_machine(const struct stream *source, const struct stream *targe
     const struct stream_block *blocks = stream_blocks(source, &count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t other = stream_block_find(target, blocks[i].name);
-        /* ROMs of devices that the parked target has no need of are missing in it. */
-        if (other == UINT32_MAX)
+        /* ROMs of devices that the parked target has no need of are missing in it, and its firmware
+         * may be another. */
+        if (other == UINT32_MAX || strcmp(blocks[i].name, FIRMWARE_BLOCK) == 0)
             continue;
         uint32_t other_count;
         uint64_t length = stream_blocks(target, &other_count)[other].length;

@@ -59,6 +59,18 @@ static void put_page(struct builder *b, const char *block, uint64_t index, const
         put_data(b, block, index, page);
 }
 
+static const char *rom_name(const struct machine_stream *machine)
+{
+    return machine->rom_name != NULL ? machine->rom_name : "rom";
+}
+
+static uint64_t rom_pages(const struct machine_stream *machine)
+{
+    if (machine->no_rom)
+        return 0;
+    return machine->rom_pages != 0 ? machine->rom_pages : ROM_PAGES;
+}
+
 static void put_pages(struct builder *b, const struct machine_stream *machine)
 {
     uint8_t page[MACHINE_STREAM_PAGE];
@@ -78,18 +90,18 @@ static void put_pages(struct builder *b, const struct machine_stream *machine)
         put_page(b, block, i, page);
         block = NULL;
     }
-    for (uint64_t i = 0; i < ROM_PAGES && !machine->no_rom; i++)
-        build_zero(b, i == 0 ? "rom" : NULL, i * MACHINE_STREAM_PAGE, 0xf4);
+    for (uint64_t i = 0; i < rom_pages(machine); i++)
+        build_zero(b, i == 0 ? rom_name(machine) : NULL, i * MACHINE_STREAM_PAGE, 0xf4);
 }
 
 static void put_ram(struct builder *b, const struct machine_stream *machine)
 {
-    uint64_t rom = machine->no_rom ? 0 : ROM_PAGES;
+    uint64_t rom = rom_pages(machine);
     build_ram_section(b, 1);
     build_block_list(b, (machine->pages + rom) * MACHINE_STREAM_PAGE);
     build_block(b, "pc.ram", machine->pages * MACHINE_STREAM_PAGE);
     if (rom != 0)
-        build_block(b, "rom", rom * MACHINE_STREAM_PAGE);
+        build_block(b, rom_name(machine), rom * MACHINE_STREAM_PAGE);
     build_ram_section_end(b);
     build_ram_section(b, 2);
     put_pages(b, machine);

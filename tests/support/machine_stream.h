@@ -38,7 +38,9 @@ struct machine_stream {
     uint32_t poked_byte;
     uint64_t entry_page; /* this one has `entry` at byte 64, little-endian; likewise */
     uint64_t entry;
-    bool no_rom; /* without that block */
+    bool no_rom;          /* without that block */
+    const char *rom_name; /* its name, NULL = "rom" */
+    uint64_t rom_pages;   /* its length, 0 = 2 */
     /* Pages that replace those of pc.ram from `home_page` on: in their place, or, with
      * `home_at_end`, behind all others, each with its block's name. */
     const uint8_t *home;

@@ -32,6 +32,12 @@
     "|-chardev|socket,id=libresume-debug,fd=8"                                                     \
     "|-device|isa-debugcon,iobase=0x402,chardev=libresume-debug"
 #define INCOMING "|-incoming|fd:9"
+#define OTHER_FIRMWARE                                                                             \
+    "|-nodefaults|-display|none|-no-reboot|-bios|b.rom|-kernel|k.elf"                              \
+    "|-fw_cfg|name=opt/org.libresume/state,file=s|-fw_cfg|name=opt/org.libresume/plan,file=p"      \
+    "|-chardev|socket,id=libresume-qmp,fd=3|-mon|chardev=libresume-qmp,mode=control"               \
+    "|-chardev|socket,id=libresume-debug,fd=4"                                                     \
+    "|-device|isa-debugcon,iobase=0x402,chardev=libresume-debug"
 
 /* A command line as one string, its arguments separated by bars. */
 struct line {
@@ -229,6 +235,37 @@ static void parts_can_be_left_out_or_added(void **context)
     free(text);
     qemu_argv_free(&argv);
     qemu_command_free(command);
+}
+
+/* Firmware of one's own takes the place of the command line's, in all the ways that can be given. */
+static void other_firmware_takes_the_place(void **context)
+{
+    (void)context;
+    static const char *const given[] = {
+        "q|-M|q35|-bios|OVMF.fd|-m|1G",
+        "q|-M|q35|--bios|OVMF.fd|-m|1G|-bios|x",
+        "q|-M|q35|-drive|if=pflash,format=raw,readonly=on,file=C|-pflash|V|-m|1G",
+        "q|-M|q35,pflash0=c,pflash1=v|-m|1G|-blockdev|node-name=c,driver=raw,file=f"
+        "|-blockdev|node-name=f,driver=file,filename=C"
+        "|-blockdev|node-name=v,driver=raw,file.driver=file,file.filename=V",
+        "q|-M|q35|-m|1G|-drive|file=disk,if=virtio",
+    };
+    for (size_t i = 0; i < COUNT(given); i++) {
+        struct report_failure failure = {0};
+        struct qemu_argv argv = {NULL, 0};
+        struct qemu_command *command = parse(given[i]);
+        const struct qemu_park_options park = {.kernel = "k.elf",
+                                               .bios = "b.rom",
+                                               .state_file = "s",
+                                               .plan_file = "p",
+                                               .qmp_fd = 3,
+                                               .debug_fd = 4};
+        assert_int_equal(qemu_command_park(command, &park, &argv, &failure), 0);
+        assert_line(&argv, i == 3 ? "q|-M|type=q35|-m|1G" OTHER_FIRMWARE
+                                  : "q|-M|q35|-m|1G" OTHER_FIRMWARE);
+        qemu_argv_free(&argv);
+        qemu_command_free(command);
+    }
 }
 
 static void formats_for_a_shell(void **context)
@@ -553,6 +590,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_become_what_they_should),
         cmocka_unit_test(parts_can_be_left_out_or_added),
+        cmocka_unit_test(other_firmware_takes_the_place),
         cmocka_unit_test(formats_for_a_shell),
         cmocka_unit_test(facts_are_read),
         cmocka_unit_test(drives_that_do_not_last_are_told),

@@ -157,6 +157,24 @@ static void refuses_another_section_version(void **state)
     sides_assert_refused(f, sides_splice(f), "section version 13 in the source, 12");
 }
 
+/* The parked target's firmware may be another, and as long as it likes; its RAM and device ROMs not. */
+static void accepts_other_firmware(void **state)
+{
+    struct sides *f = *state;
+    f->source.rom_name = "pc.bios";
+    f->target.rom_name = "pc.bios";
+    f->source.rom_pages = 4;
+    assert_int_equal(sides_splice(f), 0);
+}
+
+static void refuses_another_rom(void **state)
+{
+    struct sides *f = *state;
+    f->source.rom_pages = 4;
+    sides_assert_refused(f, sides_splice(f),
+                         "rom: the RAM block has 0x4000 bytes in the source, 0x2000");
+}
+
 static void accepts_a_target_without_roms(void **state)
 {
     struct sides *f = *state;
@@ -405,6 +423,8 @@ int main(void)
         SPLICE_TEST(refuses_another_machine),
         SPLICE_TEST(refuses_another_memory_size),
         SPLICE_TEST(refuses_another_section_version),
+        SPLICE_TEST(accepts_other_firmware),
+        SPLICE_TEST(refuses_another_rom),
         SPLICE_TEST(accepts_a_target_without_roms),
         SPLICE_TEST(refuses_what_is_not_restored),
         SPLICE_TEST(refuses_a_register_that_only_the_firmware_has_set),
