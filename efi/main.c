@@ -17,6 +17,7 @@
 #include "source.h"
 
 #define EXIT_TRIES 4
+#define CR4_LA57 (UINT64_C(1) << 12)
 
 /* Everything between the start and the point of no return. */
 struct loader {
@@ -154,10 +155,12 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
         status = check_machine(&loader);
     }
     if (status == EFI_SUCCESS) {
-        console_line("home: %u KiB at %x (physical %x), %u of %u processors",
-                     loader.guest.plan.home.length / 1024, loader.guest.plan.home.va,
-                     loader.guest.plan.home.pa, (uint64_t)loader.guest.set.active,
-                     (uint64_t)loader.guest.state.vcpu_count);
+        console_line("home: %u KiB at %x (physical %x)", loader.guest.plan.home.length / 1024,
+                     loader.guest.plan.home.va, loader.guest.plan.home.pa);
+        console_line("processors: %u of %u; paging: %u levels here, %u in the guest",
+                     (uint64_t)loader.guest.set.active, (uint64_t)loader.guest.set.count,
+                     (cpu_read_cr4() & CR4_LA57) != 0 ? 5 : UINT64_C(4),
+                     (uint64_t)loader.guest.set.levels);
         status = prepare_all(system, &loader.guest, &loader.cpu, &scratch, &loader.prepared);
     }
     if (status == EFI_SUCCESS) {
