@@ -128,6 +128,11 @@ static int add(struct kvm *kvm, const char *name, uint64_t offset, uint64_t size
     unsigned part;
     if (!parse_name(name, &vcpu, &part))
         return 0;
+    /* Each has a header in the archive at least. */
+    if (!kvm->input->is_directory && vcpu > kvm->input->file.size / 512)
+        return import_fail(error, RESUME_EMISSING, offset, kvm->input->path,
+                           "number the vCPUs from 0", "there are fewer files than vCPUs by %s",
+                           name);
     int ret = grow(kvm, vcpu, error);
     if (ret != 0)
         return ret;

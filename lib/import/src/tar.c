@@ -50,8 +50,7 @@ int tar_next(const struct import_file *file, uint64_t *at, struct tar_entry *out
     static const uint8_t zeroes[BLOCK];
     uint8_t header[BLOCK];
     char name[NAME_SIZE + 1];
-    if (*at == file->size)
-        return 0;
+    /* An archive ends with a block of zeroes: without it, files may be missing. */
     int ret = import_read(file, *at, header, sizeof(header), error);
     if (ret != 0)
         return ret;
@@ -74,7 +73,6 @@ int tar_next(const struct import_file *file, uint64_t *at, struct tar_entry *out
     out->regular = header[TYPE_OFFSET] == '0' || header[TYPE_OFFSET] == 0;
     out->offset = *at + BLOCK;
     uint64_t padded = (out->size + BLOCK - 1) / BLOCK * BLOCK;
-    /* The last block may be cut by whoever writes archives without an end. */
     *at = padded > file->size - out->offset ? file->size : out->offset + padded;
     return 1;
 }
