@@ -113,6 +113,11 @@ static int start(struct park *park, struct report_failure *failure)
         return result;
     }
     result = qmp_open_fd(&park->qmp, qmp[0], NAME, QMP_OPEN_MS, failure);
+    if (result == 0) {
+        /* Not before: until then nobody takes what the firmware says, and QEMU waits for that. */
+        qmp_keep_empty(park->qmp, park->bell.fd, doorbell_take, &park->bell);
+        result = qmp_execute(park->qmp, "cont", NULL, NULL, failure);
+    }
     int code;
     struct report_failure ignored = {0};
     if (result < 0 && process_wait(&park->process, 1000, &code, &ignored) == 0)

@@ -84,8 +84,8 @@ struct qemu_park_options {
 
 /*
  * qemu_command_park - the parked target's command line: the same binary, machine, CPU, memory,
- * accelerator and (unless there is another) firmware; no devices, drives, network, display, boot options, consoles or
- * monitors but those of @options.
+ * accelerator and (unless there is another) firmware; no devices, drives, network, display, boot
+ * options, consoles or monitors but those of @options. It starts stopped.
  * @ret: to be freed with qemu_argv_free.
  */
 int qemu_command_park(const struct qemu_command *command, const struct qemu_park_options *options,

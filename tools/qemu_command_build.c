@@ -290,6 +290,7 @@ int qemu_command_park(const struct qemu_command *command, const struct qemu_park
     put(&writer, "-display");
     put(&writer, "none");
     put(&writer, "-no-reboot");
+    put(&writer, "-S");
     if (options->bios != NULL) {
         put(&writer, "-bios");
         put(&writer, options->bios);

@@ -21,7 +21,7 @@
 
 /* What is added to every parked target and to every resumed VM here. */
 #define PARKED                                                                                     \
-    "|-nodefaults|-display|none|-no-reboot|-kernel|resume.efi"                                     \
+    "|-nodefaults|-display|none|-no-reboot|-S|-kernel|resume.efi"                                  \
     "|-fw_cfg|name=opt/org.libresume/state,file=/s/state.rsm"                                      \
     "|-fw_cfg|name=opt/org.libresume/plan,file=/s,,1/plan.rsm"                                     \
     "|-chardev|socket,id=libresume-qmp,fd=7|-mon|chardev=libresume-qmp,mode=control"               \
@@ -33,7 +33,7 @@
     "|-device|isa-debugcon,iobase=0x402,chardev=libresume-debug"
 #define INCOMING "|-incoming|fd:9"
 #define OTHER_FIRMWARE                                                                             \
-    "|-nodefaults|-display|none|-no-reboot|-bios|b.rom|-kernel|k.elf"                              \
+    "|-nodefaults|-display|none|-no-reboot|-S|-bios|b.rom|-kernel|k.elf"                           \
     "|-fw_cfg|name=opt/org.libresume/state,file=s|-fw_cfg|name=opt/org.libresume/plan,file=p"      \
     "|-chardev|socket,id=libresume-qmp,fd=3|-mon|chardev=libresume-qmp,mode=control"               \
     "|-chardev|socket,id=libresume-debug,fd=4"                                                     \
@@ -221,7 +221,7 @@ static void parts_can_be_left_out_or_added(void **context)
                                            .qmp_fd = 3,
                                            .debug_fd = 4};
     assert_int_equal(qemu_command_park(command, &park, &argv, &failure), 0);
-    assert_line(&argv, "q|-nodefaults|-display|none|-no-reboot|-kernel|k,1"
+    assert_line(&argv, "q|-nodefaults|-display|none|-no-reboot|-S|-kernel|k,1"
                        "|-fw_cfg|name=opt/org.libresume/state,file=s"
                        "|-fw_cfg|name=opt/org.libresume/plan,file=p"
                        "|-chardev|socket,id=libresume-qmp,fd=3"
