@@ -9,9 +9,11 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 FOUR = {"memcpy", "memmove", "memset", "memcmp"}
 
@@ -88,6 +90,65 @@ def document(options):
                      + block)
 
 
+def start_firmware(firmware, work, *arguments):
+    """What pvh-firmware.elf says last under QEMU, which starts it by its note."""
+    command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu",
+               "Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm", "-nodefaults", "-display",
+               "none", "-no-reboot", "-kernel", firmware, "-debugcon", "stdio", "-global",
+               "isa-debugcon.iobase=0x402", *arguments]
+    said = [""]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=open(os.path.join(work, "qemu.log"), "wb"), text=True,
+                          errors="replace") as process:
+        watch = threading.Timer(120, process.kill)
+        watch.start()
+        for line in process.stdout:
+            said += re.findall(r"libresume: (.*)", line)
+            if re.match("parked|refused", said[-1]):
+                break
+        watch.cancel()
+        process.kill()
+    return said[-1]
+
+
+def pvh_firmware(firmware, prepare, golden, work):
+    """The firmware built against the package parks a good state, and says why it refuses others."""
+    if not shutil.which("qemu-system-x86_64"):
+        print("package: no qemu-system-x86_64 here: pvh-firmware.elf not started")
+        return
+    good = os.path.join(golden, "valid/first_minor.rsm")
+    plan = os.path.join(work, "plan.rsm")
+    run(prepare, good, plan)
+
+    def files(state, plan):
+        return ["-fw_cfg", "name=opt/org.libresume/state,file=" + state,
+                "-fw_cfg", "name=opt/org.libresume/plan,file=" + plan]
+
+    ram = ["-m", "512M"]
+    other = os.path.join(golden, "valid/user_mode.rsm")
+    for arguments, wanted in (
+            (ram + files(good, plan), r"parked"),
+            (["-bios", "qboot.rom"] + ram + files(good, plan), r"parked"),
+            (ram, r"refused: state: there is no fw_cfg file opt/org\.libresume/state"),
+            (ram + files(good, plan)[:2], r"refused: plan: there is no fw_cfg file "),
+            (ram + files(os.path.join(golden, "invalid/crc.rsm"), plan),
+             r"refused: state and plan: .*crc"),
+            (ram + files(other, plan), r"refused: state and plan: .*plan.* is 0x"),
+            (ram + ["-smp", "2"] + files(good, plan),
+             r"refused: processors: the state has 1, this machine 2"),
+            (["-m", "128M"] + files(good, plan), r"refused: home: address 0x12345000 "),
+            (ram + ["-cpu", "qemu64"] + files(good, plan), r"refused: state and plan: .*CPU")):
+        said = start_firmware(firmware, work, *arguments)
+        if not re.match(wanted, said):
+            sys.exit(f"package: pvh-firmware.elf {shlex.join(arguments)}: said {said!r} last, wanted "
+                     f"{wanted!r}")
+    # APIC IDs are compared where a state has them.
+    run(prepare, other, plan)
+    said = start_firmware(firmware, work, *ram, *files(other, plan))
+    if not said.startswith("refused: processors: no processor of this machine has APIC ID 0x105"):
+        sys.exit(f"package: pvh-firmware.elf: another APIC ID: said {said!r} last")
+
+
 TYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "char": "char",
          "operand": "struct resume_table_register", "far": "struct resume_far",
          "fault": "struct resume_fault", "span": "struct resume_span"}
@@ -161,7 +222,7 @@ def manual(options, prefix):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("cmake", "generator", "make", "build", "source", "cc", "cflags", "nm",
-                 "pkg-config", "tools", "efi", "version"):
+                 "pkg-config", "tools", "efi", "pvh", "version"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     golden = os.path.join(options.source, "tests/golden")
@@ -185,6 +246,9 @@ def main():
         if options.efi == "ON":
             want_files(prefix, [r"lib.*/libresume/resume\.efi"])
 
+        if options.pvh == "ON":
+            want_files(prefix, [r"lib.*/libresume/pvh-firmware\.elf"])
+
         # With find_package.
         into = os.path.join(work, "read-blob")
         build(options, prefix, "read-blob", into, options.cflags)
@@ -194,6 +258,8 @@ def main():
         libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
                      for name in files if name.endswith("_firmware.a")]
         firmware_symbols(options, libraries + [os.path.join(into, "libfirmware.a")])
+        pvh = os.path.join(work, "pvh-firmware")
+        build(options, prefix, "pvh-firmware", pvh, "")
 
         # With pkg-config.
         if options.__dict__["pkg_config"].endswith("NOTFOUND"):
@@ -219,6 +285,7 @@ def main():
             os.path.join(options.source, "tests/package/prepare.c"),
             os.path.join(source, "firmware/firmware.c"), "-o", program, *libs)
         run(program, os.path.join(golden, "valid/user_mode.rsm"))
+        pvh_firmware(os.path.join(pvh, "pvh-firmware.elf"), program, golden, work)
         # The firmware build has the same names in its own archives.
         cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
         run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * prepare STATE: runs the calls of examples/firmware on the host, with a machine made up for it.
- * Linked with the installed package. Prints what is wrong; exit status 0 when nothing is.
+ * prepare STATE [PLAN]: runs the calls of examples/firmware on the host, with a machine made up for it.
+ * Linked with the installed package. Writes a plan for the state. Prints what is wrong; exit status 0 when nothing is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,10 +85,10 @@ int main(int argc, char **argv)
                                      .cr4 = 0x668};
     struct firmware_inputs wrong;
     struct resume_guest guest;
-    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    FILE *file = argc == 2 || argc == 3 ? fopen(argv[1], "rb") : NULL;
 
     if (file == NULL) {
-        fprintf(stderr, "usage: prepare STATE\n");
+        fprintf(stderr, "usage: prepare STATE [PLAN]\n");
         return 2;
     }
     inputs.state_length = fread(blob, 1, sizeof(blob), file);
@@ -104,6 +104,12 @@ int main(int argc, char **argv)
         return 1;
     }
 
+    file = argc == 3 ? fopen(argv[2], "wb") : NULL;
+    if (argc == 3 &&
+        (file == NULL || fwrite(plan, inputs.plan_length, 1, file) != 1 || fclose(file) != 0)) {
+        printf("%s: cannot be written\n", argv[2]);
+        return 1;
+    }
     expect("as it should be", &inputs, RESUME_OK);
     if (load64(staging + RESUME_HOME_CONTROL) != RESUME_CONTROL_MAGIC ||
         load64(staging + RESUME_HOME_CODE) != RESUME_TRAMPOLINE_MAGIC ||
