@@ -188,6 +188,10 @@ static void refuses_what_is_not_read(void **state)
     whole[8] = 6;
     whole[272] = 'i';
     open_bytes(fixture, whole, length, RESUME_EUNSUPPORTED);
+    uint8_t empty[FIRST_PIECE + 16];
+    memcpy(empty, fixture->data, FIRST_PIECE);
+    memset(empty + FIRST_PIECE, 0xff, 16);
+    open_bytes(fixture, empty, sizeof(empty), RESUME_EMISSING);
     fixture->data[31] = 2; /* of the flattened form */
     open_bytes(fixture, fixture->data, fixture->length, RESUME_EVERSION);
 }

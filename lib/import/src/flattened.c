@@ -38,6 +38,9 @@ static int join(struct flattened *flattened, struct resume_import_error *error)
 {
     struct flattened_piece *pieces = flattened->pieces;
     size_t count = 0;
+    if (flattened->count == 0)
+        return import_fail(error, RESUME_EMISSING, HEADER_SIZE, flattened->file->name,
+                           "make it again", "there is nothing in the flattened file");
     qsort(pieces, flattened->count, sizeof(*pieces), compare);
     for (size_t i = 0; i < flattened->count; i++) {
         if (count > 0 && pieces[count - 1].offset == pieces[i].offset &&
