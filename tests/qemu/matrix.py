@@ -18,7 +18,7 @@ import threading
 
 from covering import all_pairs, covering_rows, each_value, uncovered
 from guests import guest_of
-from harness import Machine, Ovmf, Patience, Qemu, Settings, Skip
+from harness import Failure, Machine, Ovmf, Patience, Qemu, Settings, Skip
 from snapshots import inspect, modes_of, paging_levels
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -47,7 +47,7 @@ def slow_host(vcpus):
     """For the kernel's command line, when there are more vCPUs than processors: the workload's clock
     may be held up for so many seconds, and the kernel need not find its timer working at once, which
     it does not on a busy machine."""
-    return f"patience={5 * vcpus} no_timer_check"
+    return f"patience={5 + 5 * vcpus} no_timer_check"
 
 
 def case_of(row, method):
@@ -131,6 +131,13 @@ class Outcome:
         self.ledger = None
 
 
+def check_source(machine, guest):
+    """What is wrong before any snapshot is not the resume's."""
+    wrong = re.search(guest.wrong, machine.console.text())
+    if wrong:
+        raise Failure(f"before the snapshot: {wrong.group(0)}")
+
+
 def run_row(outcome, seed, method):
     """Boots the row's guest, and stops, snapshots and resumes it. Fills in what was found."""
     # Only when it is needed: run.py's own cases are of no interest here.
@@ -148,6 +155,7 @@ def run_row(outcome, seed, method):
         machine.start()
         guest.wait_up()
         said = random_instant(machine, guest, rng)
+        check_source(machine, guest)
         snapshot = machine.snapshot()
         inspected = inspect(machine, snapshot)
         outcome.modes, outcome.levels = modes_of(inspected), paging_levels(inspected)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from guests import guest_of
 from harness import Failure, Machine, Patience, Settings
-from matrix import Versions, slow_host
+from matrix import Versions, check_source, slow_host
 from run import check_ledger, finish
 from snapshots import MODES, inspect, modes_of
 
@@ -174,6 +174,8 @@ class Soak:
         record["after_s"] = round(delay, 3)
         time.sleep(delay)  # not in place of an event: the instant itself is what is drawn
         resumed = record["link"] > 1
+        if not resumed:
+            check_source(machine, guest)
         began = time.monotonic()
         snapshot = machine.snapshot(f"snapshot-{record['link']}")
         record["snapshot_s"] = round(time.monotonic() - began, 3)
