@@ -182,7 +182,7 @@ static int read_headers(struct elf_dump *dump, struct resume_import_error *error
         return import_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), RESUME_IMPORT_NO_OFFSET,
                            dump->file->name, "", "no memory");
     for (uint32_t i = 0; i < dump->header_count && ret == 0; i++) {
-        struct program_header header;
+        struct program_header header = {0};
         ret = read_header(dump, i, &header, error);
         if (ret == 0 && header.type == PT_NOTE)
             ret = read_notes(dump, &header, error);

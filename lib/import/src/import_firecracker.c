@@ -288,7 +288,7 @@ static int check_version(struct firecracker *state, struct bincode *in, uint32_t
 static int load(struct firecracker *state, const struct import_file *file, char *detail,
                 size_t detail_size, struct resume_import_error *error)
 {
-    uint32_t version;
+    uint32_t version = 0;
     int ret = import_load(file, STATE_MAX, &state->data, &state->length, error);
     if (ret != 0)
         return ret;

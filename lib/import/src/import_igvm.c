@@ -181,7 +181,7 @@ static int check_length(const struct igvm_header *header, uint32_t least,
 static int count(struct igvm_file *state, uint32_t counts[PLATFORMS],
                  struct resume_import_error *error)
 {
-    struct igvm_header header;
+    struct igvm_header header = {0};
     uint32_t at = 0;
     int contexts = 0;
     int ret;
@@ -214,7 +214,7 @@ static int count(struct igvm_file *state, uint32_t counts[PLATFORMS],
 static int collect(struct igvm_file *state, struct resume_import_error *error)
 {
     const uint32_t mask = state->masks[state->platform];
-    struct igvm_header header;
+    struct igvm_header header = {0};
     uint32_t at = 0;
     size_t pages = 0;
     uint32_t vcpus = 0;
@@ -295,7 +295,7 @@ static int load(struct igvm_file *state, char *detail, size_t detail_size,
                 struct resume_import_error *error)
 {
     uint32_t counts[PLATFORMS] = {0};
-    uint32_t version;
+    uint32_t version = 0;
     int ret = load_headers(state, &version, error);
     if (ret == 0)
         ret = count(state, counts, error);

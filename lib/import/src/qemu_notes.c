@@ -73,7 +73,7 @@ static int pass(struct qemu_notes *notes, uint32_t *ret_count, struct resume_imp
     uint32_t count = 0;
     size_t at = 0;
     while (at < notes->length) {
-        struct note note;
+        struct note note = {0};
         int ret = read_note(notes, at, &note, error);
         if (ret != 0)
             return ret;
