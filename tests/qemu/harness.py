@@ -2,6 +2,7 @@
 """What the QEMU tests are made of: a serial console that outlives QEMU, QMP, the gdbstub, and the
 machine that is started, snapshotted and resumed. Only Python's standard library."""
 
+import glob
 import hashlib
 import json
 import os
@@ -434,12 +435,29 @@ class Machine:
         return path
 
     def resume(self, snapshot, verify=True):
-        """Start a resume in the background."""
+        """Start a resume in the background. Returns the parked target's debug console, as a file that
+        is still being written, if the case wants to know what it says."""
         self.ledger = self.path(f"ledger-{self.number + 1:02d}.json")
         options = ["--verify", "--json", self.ledger] if verify else []
         options += ["--firmware", self.case.get("shim", "efi")]
-        self.spawn([Settings.resumectl, "resume", snapshot, *options, "--", *self.command()],
-                   "resume")
+        if self.case.get("loader"):
+            options += ["--efi", os.path.join(Settings.guest, self.case["loader"] + ".efi")]
+        scratch = tempfile.mkdtemp(dir=self.sockets)
+        self.spawn(["env", "TMPDIR=" + scratch, Settings.resumectl, "resume", snapshot, *options,
+                    "--", *self.command()], "resume")
+        return self._parking_log(scratch) if self.case.get("parking") else None
+
+    def _parking_log(self, scratch):
+        """The debug console of the target that is being parked, opened while it is there: resumectl
+        removes it when all is well."""
+        until = time.monotonic() + limit(60)
+        while True:
+            for path in glob.glob(os.path.join(scratch, "*", "target-debug.log")):
+                return open(path, encoding="latin-1")
+            self.alive()
+            if time.monotonic() > until:
+                raise Failure(f"the parked target's debug console: not there in {limit(60):.0f} s")
+            time.sleep(0.02)  # between two looks
 
     def ended(self, seconds, what):
         """Wait for the VM's process to end by itself. Returns its exit status."""

@@ -123,6 +123,20 @@ def check_ledger(path):
             f"{pages['home_bytes']} bytes of RAM differ")
 
 
+def check_parking(log, wanted):
+    """What the parked target has said on its debug console, in this order. Returns what to say of
+    it."""
+    with log:
+        text = log.read()
+    position = 0
+    for line in wanted.split("; "):
+        found = text.find(line, position)
+        if found < 0:
+            raise Failure(f"while parking: {line!r} was not said in its turn, but {text[:1000]!r}")
+        position = found + len(line)
+    return f"while parking: {wanted}"
+
+
 def turns(case):
     """How often a case's guest is stopped and goes on: once for each moment at least, and once only
     when it is about something that is under way but once."""
@@ -139,8 +153,10 @@ def method_resume(machine, guest, rng):
         snapshot = machine.snapshot(f"snapshot-{turn}")
         check_inspect(machine, snapshot)
         before = machine.console.position()
-        machine.resume(snapshot, verify=case.getboolean("verify"))
+        parking = machine.resume(snapshot, verify=case.getboolean("verify"))
         finish(machine, guest, before, 240)
+        if parking:
+            said.append(check_parking(parking, case["parking"]))
         if case.getboolean("verify"):
             said.append(check_ledger(machine.ledger))
         if turn < turns(case):
@@ -418,6 +434,9 @@ def main():
     os.makedirs(arguments.logs, exist_ok=True)
     os.makedirs(arguments.guest, exist_ok=True)
     subprocess.run([os.path.join(HERE, "probe/build.sh"), arguments.guest], check=True)
+    if os.path.exists(Settings.resume_efi):
+        subprocess.run([os.path.join(HERE, "levels/build.sh"), arguments.guest,
+                        Settings.resume_efi], check=True)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"{len(names)} cases, seed {seed} (repeat with --seed {seed}), logs in {arguments.logs}",
           flush=True)
