@@ -231,6 +231,59 @@ static void refuses_other_versions(void **state)
     resume_import_close(import);
 }
 
+/* Where a description of QEMU's begins, the n-th. */
+static size_t description_of(const struct fixture *fixture, unsigned number)
+{
+    size_t at = 64 + 6 * HEADER;
+    for (;; at++) {
+        assert_true(at + 8 < fixture->length);
+        if (memcmp(fixture->data + at, "QEMU", 5) == 0 && number-- == 0)
+            return at + 8;
+    }
+}
+
+/* In Linux most segments are alike: here each has a selector, a limit and a base of its own. */
+static void keeps_segments_apart(void **state)
+{
+    static const unsigned order[] = {RESUME_CS, RESUME_DS,   RESUME_ES, RESUME_FS,   RESUME_GS,
+                                     RESUME_SS, RESUME_LDTR, RESUME_TR, RESUME_GDTR, RESUME_IDTR};
+    struct fixture *fixture = *state;
+    struct resume_vcpu vcpu;
+    size_t at = description_of(fixture, 1) + 152;
+    for (unsigned i = 0; i < 10; i++) {
+        put64(fixture, at + 24 * i, (UINT64_C(0x1000) + i) << 32 | (0x100 + i));
+        put64(fixture, at + 24 * i + 16, 0x20000 + i);
+    }
+    struct resume_import *import = open_changed(fixture, 0);
+    assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        const struct resume_segment *segment = &vcpu.segs.seg[order[i]];
+        assert_int_equal(segment->base, 0x20000 + i);
+        assert_int_equal(segment->limit, 0x1000 + i);
+        assert_int_equal(segment->selector, i < 8 ? 0x100 + i : 0);
+    }
+    resume_import_close(import);
+}
+
+static void refuses_notes_beyond_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    struct resume_vcpu vcpu;
+    size_t at = description_of(fixture, 1);
+    /* The last note, by four bytes. */
+    put64(fixture, at - 20, UINT64_C(444) << 32 | 5);
+    open_changed(fixture, RESUME_ELENGTH);
+    put64(fixture, at - 20, UINT64_C(440) << 32 | 5);
+    put64(fixture, at, UINT64_C(444) << 32 | 1);
+    struct resume_import *import = open_changed(fixture, 0);
+    assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), RESUME_ELENGTH);
+    resume_import_close(import);
+    put64(fixture, at, UINT64_C(428) << 32 | 1);
+    import = open_changed(fixture, 0);
+    assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), RESUME_ELENGTH);
+    resume_import_close(import);
+}
+
 static void survives_torture(void **state)
 {
     struct fixture *fixture = *state;
@@ -264,9 +317,16 @@ static void survives_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reads_registers),          TEST(agrees_with_the_listing), TEST(names_what_is_missing),
-        TEST(walks_to_the_instruction), TEST(takes_paged_dumps),       TEST(refuses_others),
-        TEST(refuses_other_versions),   TEST(survives_torture),
+        TEST(reads_registers),
+        TEST(agrees_with_the_listing),
+        TEST(names_what_is_missing),
+        TEST(walks_to_the_instruction),
+        TEST(takes_paged_dumps),
+        TEST(refuses_others),
+        TEST(refuses_other_versions),
+        TEST(keeps_segments_apart),
+        TEST(refuses_notes_beyond_the_end),
+        TEST(survives_torture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,8 +171,9 @@ static void bounds_what_is_unpacked(void **state)
     assert_non_null(phys.page(phys.ctx, 0x2971000));
     resume_import_close(import);
     whole[at + 8]++;
-    whole[at + 9] = 0x11;
-    import = open_bytes(fixture, whole, length, 0);
+    /* More than a page, of which there is enough in the file. */
+    whole[at + 9] = 0x13;
+    import = open_bytes(fixture, whole, sizeof(whole), 0);
     assert_int_equal(resume_import_memory(import, &phys, NULL), 0);
     assert_null(phys.page(phys.ctx, 0x2969000));
     resume_import_close(import);
