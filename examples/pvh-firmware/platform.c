@@ -7,12 +7,11 @@
 #define DEBUG_PORT_ANSWER 0xe9
 
 /* QEMU docs/specs, "fw_cfg". */
-#define FW_CFG_DMA_HIGH 0x514
-#define FW_CFG_DMA_LOW 0x518
+#define FW_CFG_SELECTOR 0x510
+#define FW_CFG_DATA 0x511
+#define FW_CFG_SIGNATURE 0x0000
+#define FW_CFG_QE 0x4551 /* of "QEMU" */
 #define FW_CFG_DIRECTORY 0x0019
-#define FW_CFG_READ UINT32_C(2)
-#define FW_CFG_SELECT UINT32_C(8)
-#define FW_CFG_ERROR UINT32_C(1)
 #define FW_CFG_NAME_LENGTH 56
 #define FW_CFG_FILES_MAX 4096 /* far beyond any machine; bounds the walk */
 
@@ -102,52 +101,27 @@ void refuse_error(const char *what, int err, const struct resume_diag *diag)
            diag->where, diag->offset, diag->found, diag->expected);
 }
 
-/* What the device reads, big-endian. */
-struct fw_cfg_access {
-    uint32_t control;
-    uint32_t length;
-    uint64_t address;
-};
-
-/* Reads on from the item that is selected; the first read of an item selects it. */
-static void fw_cfg_read(uint32_t select, void *buffer, size_t length)
+static void fw_cfg_select(uint16_t selector)
 {
-    static volatile struct fw_cfg_access access;
-
-    access.control = __builtin_bswap32(select | FW_CFG_READ);
-    access.length = __builtin_bswap32((uint32_t)length);
-    access.address = __builtin_bswap64((uintptr_t)buffer);
-    io_write32(FW_CFG_DMA_HIGH, 0);
-    io_write32(FW_CFG_DMA_LOW, __builtin_bswap32((uint32_t)(uintptr_t)&access));
-    __asm__ volatile("" : : : "memory");
-    while ((access.control & ~__builtin_bswap32(FW_CFG_ERROR)) != 0)
-        __asm__ volatile("pause");
-    if (access.control != 0)
-        refuse("fw_cfg: the device cannot read item %x", (uint64_t)(select >> 16));
+    __asm__ volatile("outw %0, %1" : : "a"(selector), "Nd"((uint16_t)FW_CFG_SELECTOR));
 }
 
-static uint32_t select_item(uint16_t selector)
+/* Reads on in the item that is selected. */
+static void fw_cfg_read(void *buffer, size_t length)
 {
-    return (uint32_t)selector << 16 | FW_CFG_SELECT;
+    __asm__ volatile("rep insb"
+                     : "+D"(buffer), "+c"(length)
+                     : "d"((uint16_t)FW_CFG_DATA)
+                     : "memory");
 }
 
 uint16_t fw_cfg_number(uint16_t selector)
 {
     uint16_t value;
 
-    fw_cfg_read(select_item(selector), &value, sizeof(value));
+    fw_cfg_select(selector);
+    fw_cfg_read(&value, sizeof(value));
     return value;
-}
-
-static int names_equal(const char *left, const char *right)
-{
-    for (size_t i = 0; i < FW_CFG_NAME_LENGTH; i++) {
-        if (left[i] != right[i])
-            return 0;
-        if (left[i] == 0)
-            return 1;
-    }
-    return 1;
 }
 
 size_t fw_cfg_load(const char *name, void *buffer, size_t capacity)
@@ -159,23 +133,25 @@ size_t fw_cfg_load(const char *name, void *buffer, size_t capacity)
         char name[FW_CFG_NAME_LENGTH];
     } file;
     uint32_t count;
+    size_t name_length = 0;
 
-    /* The signature that the device answers with at its own port. */
-    if (io_read32(FW_CFG_DMA_HIGH) != __builtin_bswap32(UINT32_C(0x51454d55)) ||
-        io_read32(FW_CFG_DMA_LOW) != __builtin_bswap32(UINT32_C(0x20434647)))
-        refuse("fw_cfg: no such device that reads by DMA: start QEMU with one");
-    fw_cfg_read(select_item(FW_CFG_DIRECTORY), &count, sizeof(count));
+    if (fw_cfg_number(FW_CFG_SIGNATURE) != FW_CFG_QE)
+        refuse("fw_cfg: there is no such device: this runs under QEMU only");
+    while (name[name_length++] != 0)
+        ;
+    fw_cfg_select(FW_CFG_DIRECTORY);
+    fw_cfg_read(&count, sizeof(count));
     count = __builtin_bswap32(count);
     for (uint32_t i = 0; i < count && i < FW_CFG_FILES_MAX; i++) {
-        fw_cfg_read(0, &file, sizeof(file));
-        if (names_equal(file.name, name)) {
-            const uint64_t size = __builtin_bswap32(file.size);
-
-            if (size == 0 || size > capacity)
-                refuse("%s: %u bytes: it has between 1 and %u", name, size, (uint64_t)capacity);
-            fw_cfg_read(select_item(__builtin_bswap16(file.selector)), buffer, (size_t)size);
-            return (size_t)size;
-        }
+        fw_cfg_read(&file, sizeof(file));
+        if (memcmp(file.name, name, name_length) != 0)
+            continue;
+        const uint64_t size = __builtin_bswap32(file.size);
+        if (size == 0 || size > capacity)
+            refuse("%s: %u bytes: it has between 1 and %u", name, size, (uint64_t)capacity);
+        fw_cfg_select(__builtin_bswap16(file.selector));
+        fw_cfg_read(buffer, (size_t)size);
+        return (size_t)size;
     }
     return 0;
 }

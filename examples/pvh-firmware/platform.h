@@ -21,19 +21,6 @@ static inline void io_write8(uint16_t port, uint8_t value)
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
-static inline uint32_t io_read32(uint16_t port)
-{
-    uint32_t value;
-
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline void io_write32(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
 static inline uint64_t cpu_read_cr4(void)
 {
     uint64_t value;
@@ -71,7 +58,7 @@ void refuse_error(const char *what, int err, const struct resume_diag *diag)
 uint16_t fw_cfg_number(uint16_t selector);
 
 /*
- * fw_cfg_load - read a file into @buffer. Returns its length, 0 when there is none of that name;
+ * fw_cfg_load - read a file into @buffer; @name: shorter than 56 characters. Returns its length, 0 when there is none of that name;
  * refuses one that is empty or longer than @capacity.
  */
 size_t fw_cfg_load(const char *name, void *buffer, size_t capacity);

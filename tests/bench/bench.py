@@ -119,8 +119,8 @@ def bench_splice(rounds):
     print(f"  {'ok' if ok else 'NOT ENOUGH'}: ratio {worst:.2f}")
 
 
-def bench_resume(machine, snapshot):
-    """The steps of a resume, beside QEMU alone."""
+def plain_incoming(machine, snapshot):
+    """Seconds that QEMU alone takes from its start until it has loaded the snapshot's stream."""
     stream = os.path.join(snapshot, "stream")
     began = time.monotonic()
     machine.spawn(machine.command() + ["-S", "-incoming", "exec:cat " + stream], "incoming")
@@ -133,7 +133,12 @@ def bench_resume(machine, snapshot):
     qmp("quit")
     qmp.close()
     machine.ended(20, "plain QEMU")
+    return plain
 
+
+def bench_resume(machine, snapshot):
+    """The steps of a resume, beside QEMU alone."""
+    plain = plain_incoming(machine, snapshot)
     timing = machine.path("resume-timing.json")
     began = time.monotonic()
     machine.spawn([Settings.resumectl, "resume", snapshot, "--timing", timing, "--",
@@ -150,6 +155,62 @@ def bench_resume(machine, snapshot):
         print(f"  {entry['name']:<52} {seconds:6.2f} s  {seconds / plain:6.2f} times plain")
     total = steps["total_ns"] / 1e9
     print(f"  {'in all':<52} {total:6.2f} s  {total / plain:6.2f} times plain", flush=True)
+
+
+def resumed_steps(machine, snapshot, firmware):
+    """One resume, whose VM is ended as soon as the guest runs. {step: seconds}."""
+    timing = machine.path("firmware-timing.json")
+    code, _, errors = machine.tool("resume", snapshot, "--detach", "--firmware", firmware,
+                                   "--timing", timing, "--", *machine.command(), seconds=240)
+    if code != 0:
+        raise Failure(f"resume through {firmware}: exit status {code}: {errors.strip()[-300:]}")
+    qmp = Qmp(machine.qmp_path)
+    qmp("quit")
+    qmp.close()
+    machine.console.wait_closed(30, "the resumed VM's console")
+    with open(timing, encoding="utf-8") as file:
+        timing = json.load(file)
+    steps = {entry["name"]: entry["ns"] / 1e9 for entry in timing["steps"]}
+    steps["in all"] = timing["total_ns"] / 1e9
+    return steps
+
+
+def bench_firmware(rounds):
+    """Parking through UEFI and without it, and the whole beside QEMU alone; medians of the rounds,
+    in each of which all are taken once."""
+    for smp in ("1", "4"):
+        machine, snapshot, _ = prepare("bench-firmware-" + smp, guest="linux", cpu="Haswell",
+                                            smp=smp)
+        taken = {"efi": [], "pvh": []}
+        plain, start = [], []
+        for _ in range(rounds):
+            plain.append(plain_incoming(machine, snapshot))
+            for firmware, found in taken.items():
+                found.append(resumed_steps(machine, snapshot, firmware))
+            began = time.monotonic()
+            machine.spawn(machine.command() + ["-S"], "start")
+            qmp = machine.qmp()
+            start.append(time.monotonic() - began)
+            qmp("quit")
+            qmp.close()
+            machine.ended(20, "a VM that was only started")
+        machine.close()
+        base = statistics.median(plain)
+        print(f"Firmware, {smp} vCPU(s), medians of {rounds} rounds: plain qemu -incoming of the same "
+              f"stream {base:.2f} s, of which {statistics.median(start):.2f} s until QEMU's monitor "
+              "answers")
+        print(f"  {'':<36} {'efi':>8} {'pvh':>8}  pvh, times plain")
+        middle = {firmware: {step: statistics.median(steps[step] for steps in found)
+                             for step in found[0]} for firmware, found in taken.items()}
+        for step, efi in middle["efi"].items():
+            pvh = middle["pvh"][step]
+            print(f"  {step:<36} {efi:6.2f} s {pvh:6.2f} s  {pvh / base:5.2f}")
+        ratio = middle["pvh"]["park the target"] / middle["efi"]["park the target"]
+        whole = statistics.median(steps["in all"] / one
+                                  for steps, one in zip(taken["pvh"], plain))
+        print(f"  parked in {ratio:.3f} of the UEFI time (wanted less than 0.1: "
+              f"{'yes' if ratio < 0.1 else 'NO'}); whole resume {whole:.2f} times plain -incoming "
+              f"(wanted at most 1.3: {'yes' if whole <= 1.3 else 'NO'})", flush=True)
 
 
 def bench_trampoline(build):
@@ -248,7 +309,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
     parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"))
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/bench"))
-    parser.add_argument("--only", choices=("splice", "trampoline", "instructions"), default=None)
+    parser.add_argument("--only", choices=("splice", "firmware", "trampoline", "instructions"), default=None)
     arguments = parser.parse_args()
     Patience.factor = 3  # counting instructions makes QEMU slow
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
@@ -260,6 +321,8 @@ def main():
             for number, (machine, snapshot) in enumerate(bench_splice(arguments.rounds)):
                 if number == 0:
                     bench_resume(machine, snapshot)
+        if arguments.only in (None, "firmware"):
+            bench_firmware(arguments.rounds)
         if arguments.only in (None, "trampoline"):
             bench_trampoline(arguments.build)
         if arguments.only in (None, "instructions"):
