@@ -129,7 +129,7 @@ static int look(struct doorbell *bell, const struct process *vm, const char *wan
         if (starts_with(bell->last, "refused"))
             return report_fail(failure, EXIT_CODE_REFUSED, what, vm->name,
                                "the snapshot is as it was; give the command line of the source",
-                               "resume.efi says: %s", bell->last);
+                               "the firmware says: %s", bell->last);
         if (starts_with(bell->last, "fault"))
             return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, vm->name,
                                "the guest was not entered; the snapshot is as it was",
