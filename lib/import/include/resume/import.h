@@ -23,7 +23,7 @@ extern "C" {
 
 /* What went wrong, for people. Filled whenever a function here fails. */
 struct resume_import_error {
-    int code;        /* enum resume_err, negative; or -errno of the operating system's, below -1000 */
+    int code; /* enum resume_err, negative; or -errno of the operating system's, below -1000 */
     uint64_t offset; /* in the file, or RESUME_IMPORT_NO_OFFSET */
     char where[128]; /* file of several, section, field; may be empty */
     char why[256];   /* what was found, what was expected */
