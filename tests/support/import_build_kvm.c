@@ -89,14 +89,12 @@ static void add_xsave(struct import_build_kvm *archive, unsigned vcpu)
     struct kvm_xsave xsave;
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = 0x207}}};
     uint8_t *area = (uint8_t *)xsave.region;
-    struct {
-        struct kvm_cpuid2 header;
-        struct kvm_cpuid_entry2 entry[2];
-    } cpuid = {
-        .header = {.nent = 2},
-        .entry = {{.function = 0xd, .index = 2, .eax = 256, .ebx = 576},
-                  {.function = 0xd, .index = 9, .eax = 8, .ebx = 832}}, /* as some CPUs have it */
+    const struct kvm_cpuid2 header = {.nent = 2};
+    const struct kvm_cpuid_entry2 entries[] = {
+        {.function = 0xd, .index = 2, .eax = 256, .ebx = 576},
+        {.function = 0xd, .index = 9, .eax = 8, .ebx = 832}, /* as some CPUs have it */
     };
+    uint8_t cpuid[sizeof(header) + sizeof(entries)];
     memset(&xsave, 0, sizeof(xsave));
     for (unsigned i = 0; i < 416; i++)
         area[i] = (uint8_t)(i * 5 + vcpu);
@@ -111,25 +109,27 @@ static void add_xsave(struct import_build_kvm *archive, unsigned vcpu)
     memcpy(area + 832, "\x54\x55\x55\x55", 4);
     add_of(archive, vcpu, "xsave", &xsave, sizeof(xsave));
     add_of(archive, vcpu, "xcrs", &xcrs, sizeof(xcrs));
-    add_of(archive, vcpu, "cpuid2", &cpuid, sizeof(cpuid));
+    memcpy(cpuid, &header, sizeof(header));
+    memcpy(cpuid + sizeof(header), entries, sizeof(entries));
+    add_of(archive, vcpu, "cpuid2", cpuid, sizeof(cpuid));
 }
 
 static void add_msrs(struct import_build_kvm *archive, unsigned vcpu)
 {
     static const uint32_t numbers[] = {0xc0000102, 0x174,      0x175,      0x176,      0x277,
                                        0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0x10};
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entry[10];
-    } msrs;
-    memset(&msrs, 0, sizeof(msrs));
-    msrs.header.nmsrs = 10;
+    const struct kvm_msrs header = {.nmsrs = 10};
+    struct kvm_msr_entry entries[10];
+    uint8_t msrs[sizeof(header) + sizeof(entries)];
+    memset(entries, 0, sizeof(entries));
     for (unsigned i = 0; i < 10; i++) {
-        msrs.entry[i].index = numbers[i];
-        msrs.entry[i].data = 0x10000u + 0x100u * i + vcpu;
+        entries[i].index = numbers[i];
+        entries[i].data = 0x10000u + 0x100u * i + vcpu;
     }
-    msrs.entry[4].data = 0x0007040600070406;
-    add_of(archive, vcpu, "msrs", &msrs, sizeof(msrs));
+    entries[4].data = 0x0007040600070406;
+    memcpy(msrs, &header, sizeof(header));
+    memcpy(msrs + sizeof(header), entries, sizeof(entries));
+    add_of(archive, vcpu, "msrs", msrs, sizeof(msrs));
 }
 
 static void add_rest(struct import_build_kvm *archive, unsigned vcpu)
