@@ -96,6 +96,11 @@ class Console:
         with self._changed:
             return self.data[start:].decode("latin-1").replace("\r", "")
 
+    def forget(self, start):
+        """Leave out what was said from start on, by a VM that has ended. The log keeps it."""
+        with self._changed:
+            del self.data[start:]
+
     def wait_closed(self, seconds, what):
         """Wait until nobody is connected: all that was sent has arrived."""
         until = time.monotonic() + limit(seconds)

@@ -18,7 +18,7 @@ import time
 import traceback
 
 import bad_input
-from drops import drops_of, resume_without
+from drops import SNAPSHOTS, drops_of, resume_without
 from guests import guest_of
 from harness import Failure, Gdb, Machine, Ovmf, Patience, Qemu, Settings, Skip, limit
 from moments import Moment, cpus_of, modes, reach
@@ -246,21 +246,28 @@ def method_plant(machine, guest, rng):
 
 
 def method_drop(machine, guest, rng):
-    """Resume one snapshot again and again, each time without one piece of its state."""
-    machine.start()
-    guest.wait_up()
-    said = [random_instant(machine, guest, rng)]
-    snapshot = machine.snapshot()
-    missed = []
-    for wish, pattern in drops_of(machine.case):
-        try:
-            said.append(resume_without(machine, guest, snapshot, wish, pattern, finish))
-        except Failure as failure:
-            missed.append(str(failure))
-    shutil.rmtree(snapshot)
-    if missed:
-        raise Failure("; ".join(missed))
-    return ", ".join(said)
+    """Resume one snapshot again and again, each time without one piece of its state. What is not
+    missed is tried again with another snapshot."""
+    said = []
+    drops = drops_of(machine.case)
+    for turn in range(1, SNAPSHOTS + 1):
+        machine.start()
+        guest.wait_up()
+        said.append(random_instant(machine, guest, rng, turn))
+        snapshot = machine.snapshot(f"snapshot-{turn}")
+        failures = []
+        for wish, pattern in drops[:]:
+            try:
+                said.append(resume_without(machine, guest, snapshot, wish, pattern, finish))
+                drops.remove([wish, pattern])
+            except Failure as failure:
+                failures.append(str(failure))
+        shutil.rmtree(snapshot)
+        if not drops:
+            return ", ".join(said)
+        machine.console.forget(0)
+        guest = guest_of(machine)
+    raise Failure("; ".join(failures))
 
 
 METHODS = {"resume": method_resume, "plain": method_plain, "plant": method_plant,

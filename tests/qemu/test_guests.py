@@ -84,6 +84,14 @@ class Kernel(unittest.TestCase):
         self.assertEqual(len(check_kernel(late.format(0))), 1)
         self.assertEqual(check_kernel("kernel: 4 hrtimer: interrupt took 8772870 ns\n"), [])
 
+    def test_interrupt_for_a_cpu_that_comes_online(self):
+        none = ",".join(["00000000"] * 8)
+        stale = "kernel: 4 APIC: Stale IRR: {} ISR: {}\n"
+        self.assertEqual(check_kernel(stale.format("10000000" + none[8:], none)), [])
+        for irr, isr in (("10000000" + none[8:], "10000000" + none[8:]),
+                         ("00000001" + none[8:], none), (none[:-1] + "1", none)):
+            self.assertEqual(len(check_kernel(stale.format(irr, isr))), 1, (irr, isr))
+
     def test_complaints(self):
         for text in ("kernel: 6 rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\n",
                      "kernel: 4 something of level warning\n",

@@ -229,6 +229,9 @@ nmi_interrupt:
     push rdx
     push rsi
     push rdi
+    ; It may have come while something was printed, or right behind it: the lock is not given back.
+    mov dword [uart_lock], 0
+    mov dword [line_length], 0
     inc qword [nmi_depth]
     cmp qword [nmi_depth], 1
     je .only
@@ -236,9 +239,6 @@ nmi_interrupt:
     jmp stop
 .only:
     inc qword [nmis]
-    ; It may have come right behind the last letter of a line, before the lock was given back.
-    mov dword [uart_lock], 0
-    mov dword [line_length], 0
     print 'probe: nmi '
     mov rax, [nmis]
     call print_decimal
