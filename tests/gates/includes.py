@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """includes.py LIB: the library includes compiler headers and itself, nothing else. The importers in
 LIB/import are for hosts: they may include a C library's headers and others', but of the library only
-what is public, and nothing of the tools.
+what is public, and nothing of the tools. LIB/import/internal has headers that tools may include too.
 
 Also: public headers do not include private ones, every file starts with the license line.
 """
@@ -20,6 +20,7 @@ def problems(lib, path):
     text = path.read_text(encoding="utf-8")
     hosted = (lib / "import") in path.parents
     includes = [lib / "include"] + ([lib / "import" / "include"] if hosted else [])
+    beside = [path.parent] + ([lib / "import" / "internal"] if hosted else [])
     public = any(include in path.parents for include in includes)
     if not text.startswith(LICENSE):
         yield "does not start with the license line"
@@ -28,7 +29,7 @@ def problems(lib, path):
             yield f"includes {other.strip()}, which this gate cannot judge"
         elif local and public:
             yield f'includes the private "{local}"'
-        elif local and not (path.parent / local).is_file() and local not in GENERATED:
+        elif local and not any((d / local).is_file() for d in beside) and local not in GENERATED:
             yield f'includes "{local}", which is not beside it'
         elif system.startswith("resume/"):
             if not any((include / system).is_file() for include in includes):

@@ -5,8 +5,8 @@
  * Taken from the sections "cpu", "cpu_common" and "apic"; every field is looked up by its name.
  * Optional subsections that are absent mean QEMU's default.
  */
-#ifndef RESUME_TOOLS_QEMU_CPU_H
-#define RESUME_TOOLS_QEMU_CPU_H
+#ifndef RESUME_IMPORT_QEMU_CPU_H
+#define RESUME_IMPORT_QEMU_CPU_H
 
 #include <resume/state.h>
 

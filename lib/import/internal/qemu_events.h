@@ -3,8 +3,8 @@
  * What is pending on a vCPU, or half delivered: interrupts, NMIs, exceptions, the interrupt shadow.
  * How each of them is put back, or why it cannot be.
  */
-#ifndef RESUME_TOOLS_QEMU_EVENTS_H
-#define RESUME_TOOLS_QEMU_EVENTS_H
+#ifndef RESUME_IMPORT_QEMU_EVENTS_H
+#define RESUME_IMPORT_QEMU_EVENTS_H
 
 #include <resume/state.h>
 

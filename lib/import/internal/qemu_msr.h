@@ -3,8 +3,8 @@
  * The model-specific registers that QEMU keeps as fields of its "cpu" section: which field is which
  * register, and which of them go into the record.
  */
-#ifndef RESUME_TOOLS_QEMU_MSR_H
-#define RESUME_TOOLS_QEMU_MSR_H
+#ifndef RESUME_IMPORT_QEMU_MSR_H
+#define RESUME_IMPORT_QEMU_MSR_H
 
 #include <resume/state.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* Fetching fields of one section by name, with one place for what goes wrong. */
-#ifndef RESUME_TOOLS_QEMU_READER_H
-#define RESUME_TOOLS_QEMU_READER_H
+#ifndef RESUME_IMPORT_QEMU_READER_H
+#define RESUME_IMPORT_QEMU_READER_H
 
 #include "vmdesc.h"
 

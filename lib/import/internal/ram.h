@@ -5,8 +5,8 @@
  * An index with 8 bytes per page says where each page's last copy lies in the file; pages are read
  * from the file when asked for. Pages that the stream does not have read as zero.
  */
-#ifndef RESUME_TOOLS_RAM_H
-#define RESUME_TOOLS_RAM_H
+#ifndef RESUME_IMPORT_RAM_H
+#define RESUME_IMPORT_RAM_H
 
 #include <resume/arena.h>
 

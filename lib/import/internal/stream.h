@@ -14,8 +14,8 @@
  * The input is not trusted: whatever it says, the parser stays within its buffers and makes progress
  * with every event.
  */
-#ifndef RESUME_TOOLS_STREAM_H
-#define RESUME_TOOLS_STREAM_H
+#ifndef RESUME_IMPORT_STREAM_H
+#define RESUME_IMPORT_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * the name, type and size of every field of every section; with it the sections are walked, and each
  * computed end must be the section's footer. The result is a flat list of fields.
  */
-#ifndef RESUME_TOOLS_VMDESC_H
-#define RESUME_TOOLS_VMDESC_H
+#ifndef RESUME_IMPORT_VMDESC_H
+#define RESUME_IMPORT_VMDESC_H
 
 #include <stdbool.h>
 #include <stddef.h>

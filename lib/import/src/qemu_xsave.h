@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* The XSAVE image of a vCPU, made from the fields of QEMU's "cpu" section. */
-#ifndef RESUME_TOOLS_QEMU_XSAVE_H
-#define RESUME_TOOLS_QEMU_XSAVE_H
+#ifndef RESUME_IMPORT_QEMU_XSAVE_H
+#define RESUME_IMPORT_QEMU_XSAVE_H
 
 #include "qemu_cpu.h"
 #include "qemu_reader.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-#define _GNU_SOURCE
+#define _DEFAULT_SOURCE /* mmap without a file */
 #include "ram.h"
 
 #include <errno.h>

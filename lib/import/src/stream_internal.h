@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* Between stream.c (the format) and stream_window.c (the bytes). */
-#ifndef RESUME_TOOLS_STREAM_INTERNAL_H
-#define RESUME_TOOLS_STREAM_INTERNAL_H
+#ifndef RESUME_IMPORT_STREAM_INTERNAL_H
+#define RESUME_IMPORT_STREAM_INTERNAL_H
 
 #include "stream.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* The window over a stream's source: buffering, the sink, and the tail. */
-#define _GNU_SOURCE
 #include "stream_internal.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* Walking the device sections with their description. */
-#define _GNU_SOURCE
 #include "vmdesc.h"
 
 #include <jansson.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-#define _GNU_SOURCE
 #include "vmdesc_json.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* The JSON text of a stream's description: finding it, parsing it, and reading its entries. */
-#ifndef RESUME_TOOLS_VMDESC_JSON_H
-#define RESUME_TOOLS_VMDESC_JSON_H
+#ifndef RESUME_IMPORT_VMDESC_JSON_H
+#define RESUME_IMPORT_VMDESC_JSON_H
 
 #include <jansson.h>
 
