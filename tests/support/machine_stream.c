@@ -215,14 +215,9 @@ uint8_t *machine_stream_build(const struct machine_stream *machine, size_t *ret_
     put_ram(&b, machine);
     put_devices(&b, machine);
     build_finish(&b);
-    uint8_t *data = malloc(b.length);
-    if (data != NULL)
-        memcpy(data, b.data, b.length);
-    *ret_length = b.length;
     if (ret_devices != NULL)
         *ret_devices = b.devices_at;
-    build_free(&b);
-    return data;
+    return build_take(&b, ret_length);
 }
 
 int machine_stream_file(const uint8_t *data, size_t length)

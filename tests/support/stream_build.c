@@ -29,6 +29,17 @@ void build_free(struct builder *b)
     memset(b, 0, sizeof(*b));
 }
 
+uint8_t *build_take(struct builder *b, size_t *ret_length)
+{
+    uint8_t *data = malloc(b->length);
+    if (data == NULL)
+        abort();
+    memcpy(data, b->data, b->length);
+    *ret_length = b->length;
+    build_free(b);
+    return data;
+}
+
 void build_bytes(struct builder *b, const void *data, size_t length)
 {
     b->data = grow(b->data, &b->capacity, b->length + length);

@@ -26,6 +26,9 @@ struct builder {
 
 void build_free(struct builder *b);
 
+/* What was built, in a block of exactly its size, to be freed; @b is freed. */
+uint8_t *build_take(struct builder *b, size_t *ret_length);
+
 /* Raw bytes. */
 void build_u8(struct builder *b, unsigned value);
 void build_be(struct builder *b, uint64_t value, unsigned bytes);

@@ -630,12 +630,7 @@ static uint8_t *build_digest(const struct segment segments[6], const struct segm
     build_field(&b, "env.hflags", "uint32", 4, hflags);
     build_device_end(&b);
     build_finish(&b);
-    uint8_t *data = malloc(b.length);
-    assert_non_null(data);
-    memcpy(data, b.data, b.length);
-    *ret_length = b.length;
-    build_free(&b);
-    return data;
+    return build_take(&b, ret_length);
 }
 
 static uint8_t *build_segments(const struct segment segments[6], const struct segment *tr,
@@ -746,12 +741,7 @@ static uint8_t *build_counter(bool kvm, const char *subsection, const char *fiel
         build_device_end(&b);
     }
     build_finish(&b);
-    uint8_t *data = malloc(b.length);
-    assert_non_null(data);
-    memcpy(data, b.data, b.length);
-    *ret_length = b.length;
-    build_free(&b);
-    return data;
+    return build_take(&b, ret_length);
 }
 
 static void knows_what_goes_on_in_a_vcpu_of_kvm(void **state)
@@ -819,12 +809,7 @@ static uint8_t *build_number(const char *section, const char *field, uint64_t va
     build_field(&b, field, "uint32", 4, value);
     build_device_end(&b);
     build_finish(&b);
-    uint8_t *data = malloc(b.length);
-    assert_non_null(data);
-    memcpy(data, b.data, b.length);
-    *ret_length = b.length;
-    build_free(&b);
-    return data;
+    return build_take(&b, ret_length);
 }
 
 static void knows_what_clocks_and_interrupts_change(void **state)

@@ -16,49 +16,25 @@
 #include <resume/import.h>
 #include <resume/paging.h>
 
-#include "import_exercise.h"
+#include "import_sample.h"
 #include "import_torture.h"
 
 #define GOLDEN RESUME_TEST_GOLDEN_DIR "/import/"
 #define SAMPLE GOLDEN "elf_dump/qemu-7.2-two-vcpus"
 #define LISTING GOLDEN "registers_text/qemu-7.2-haswell-two-vcpus"
-#define SAMPLE_MAX 65536
 #define HEADERS 64u
 #define HEADER 56u
 
-struct fixture {
-    uint8_t data[SAMPLE_MAX];
-    size_t length;
-    struct import_memfile file;
-    struct resume_import_error error;
-};
-
 static int setup(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    FILE *file = fopen(SAMPLE, "rb");
-    if (fixture == NULL || file == NULL)
-        return -1;
-    fixture->length = fread(fixture->data, 1, SAMPLE_MAX, file);
-    fclose(file);
-    import_memfile_open(&fixture->file);
-    *state = fixture;
-    return 0;
+    return import_sample_setup(state, SAMPLE);
 }
 
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    import_memfile_close(&fixture->file);
-    free(fixture);
-    return 0;
-}
-
-static struct resume_import *open_changed(struct fixture *fixture, int expected)
+static struct resume_import *open_changed(struct import_sample *sample, int expected)
 {
     struct resume_import *import = NULL;
-    import_memfile_set(&fixture->file, fixture->data, fixture->length);
-    assert_int_equal(resume_import_open(fixture->file.path, NULL, &import, &fixture->error),
+    import_memfile_set(&sample->file, sample->data, sample->length);
+    assert_int_equal(resume_import_open(sample->file.path, NULL, &import, &sample->error),
                      expected);
     return import;
 }
@@ -165,79 +141,78 @@ static void walks_to_the_instruction(void **state)
     resume_import_close(import);
 }
 
-static void put64(struct fixture *fixture, size_t at, uint64_t value)
+static void put64(struct import_sample *sample, size_t at, uint64_t value)
 {
     for (unsigned i = 0; i < 8; i++)
-        fixture->data[at + i] = (uint8_t)(value >> (8 * i));
+        sample->data[at + i] = (uint8_t)(value >> (8 * i));
 }
 
 static void takes_paged_dumps(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct resume_phys phys;
     struct resume_machine machine;
     /* The second stretch at a virtual address, and again where half of the first is. */
-    put64(fixture, HEADERS + 2 * HEADER + 16, 0xffff888000000000);
-    put64(fixture, HEADERS + 2 * HEADER + 24, 0x295b800);
-    struct resume_import *import = open_changed(fixture, 0);
+    put64(sample, HEADERS + 2 * HEADER + 16, 0xffff888000000000);
+    put64(sample, HEADERS + 2 * HEADER + 24, 0x295b800);
+    struct resume_import *import = open_changed(sample, 0);
     assert_string_equal(resume_import_detail(import), "ELF64, paging=true");
     assert_int_equal(resume_import_machine(import, &machine, NULL), 0);
     assert_int_equal(machine.range_count, 0);
     assert_int_equal(resume_import_memory(import, &phys, NULL), 0);
     uint64_t notes = 64 + 6 * HEADER;
-    size_t first =
-        (size_t)(notes + fixture->data[HEADERS + 32] + 256u * fixture->data[HEADERS + 33]);
-    assert_memory_equal(phys.page(phys.ctx, 0x295b000), fixture->data + first, 4096);
+    size_t first = (size_t)(notes + sample->data[HEADERS + 32] + 256u * sample->data[HEADERS + 33]);
+    assert_memory_equal(phys.page(phys.ctx, 0x295b000), sample->data + first, 4096);
     /* Half a page of the second is left, the rest of that page is not there and zero. */
     const uint8_t *page = phys.page(phys.ctx, 0x295c000);
-    assert_memory_equal(page, fixture->data + first + 4096 + 2048, 2048);
+    assert_memory_equal(page, sample->data + first + 4096 + 2048, 2048);
     assert_int_equal(page[2048] | page[4095], 0);
     resume_import_close(import);
 }
 
 static void refuses_others(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     size_t notes = 64 + 6 * HEADER;
     /* The name of every note of QEMU's. */
-    for (size_t i = notes; i + 4 < fixture->length; i++) {
-        if (memcmp(fixture->data + i, "QEMU", 4) == 0)
-            fixture->data[i] = 'q';
+    for (size_t i = notes; i + 4 < sample->length; i++) {
+        if (memcmp(sample->data + i, "QEMU", 4) == 0)
+            sample->data[i] = 'q';
     }
-    open_changed(fixture, RESUME_EMISSING);
-    assert_non_null(strstr(fixture->error.why, "QEMU"));
-    fixture->data[16] = 2; /* a program */
-    open_changed(fixture, RESUME_EMAGIC);
+    open_changed(sample, RESUME_EMISSING);
+    assert_non_null(strstr(sample->error.why, "QEMU"));
+    sample->data[16] = 2; /* a program */
+    open_changed(sample, RESUME_EMAGIC);
 }
 
 static void refuses_other_versions(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct resume_vcpu vcpu;
     size_t at = 64 + 6 * HEADER;
-    while (memcmp(fixture->data + at, "QEMU", 4) != 0)
+    while (memcmp(sample->data + at, "QEMU", 4) != 0)
         at++;
-    fixture->data[at + 8] = 2;
-    struct resume_import *import = open_changed(fixture, 0);
-    assert_int_equal(resume_import_vcpu(import, 0, &vcpu, &fixture->error), RESUME_EVERSION);
-    assert_int_equal(resume_import_vcpu(import, 1, &vcpu, &fixture->error), 0);
+    sample->data[at + 8] = 2;
+    struct resume_import *import = open_changed(sample, 0);
+    assert_int_equal(resume_import_vcpu(import, 0, &vcpu, &sample->error), RESUME_EVERSION);
+    assert_int_equal(resume_import_vcpu(import, 1, &vcpu, &sample->error), 0);
     resume_import_close(import);
     /* Without KERNEL_GS_BASE, as an older QEMU has it. */
-    fixture->data[at + 8] = 1;
-    put64(fixture, at + 8, UINT64_C(432) << 32 | 1);
-    import = open_changed(fixture, 0);
-    assert_int_equal(resume_import_vcpu(import, 0, &vcpu, &fixture->error), 0);
+    sample->data[at + 8] = 1;
+    put64(sample, at + 8, UINT64_C(432) << 32 | 1);
+    import = open_changed(sample, 0);
+    assert_int_equal(resume_import_vcpu(import, 0, &vcpu, &sample->error), 0);
     assert_int_equal(vcpu.msr_count, 0);
     resume_import_close(import);
 }
 
 /* Where a description of QEMU's begins, the n-th. */
-static size_t description_of(const struct fixture *fixture, unsigned number)
+static size_t description_of(const struct import_sample *sample, unsigned number)
 {
     size_t at = 64 + 6 * HEADER;
     for (;; at++) {
-        assert_true(at + 8 < fixture->length);
-        if (memcmp(fixture->data + at, "QEMU", 5) == 0 && number-- == 0)
+        assert_true(at + 8 < sample->length);
+        if (memcmp(sample->data + at, "QEMU", 5) == 0 && number-- == 0)
             return at + 8;
     }
 }
@@ -247,14 +222,14 @@ static void keeps_segments_apart(void **state)
 {
     static const unsigned order[] = {RESUME_CS, RESUME_DS,   RESUME_ES, RESUME_FS,   RESUME_GS,
                                      RESUME_SS, RESUME_LDTR, RESUME_TR, RESUME_GDTR, RESUME_IDTR};
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct resume_vcpu vcpu;
-    size_t at = description_of(fixture, 1) + 152;
+    size_t at = description_of(sample, 1) + 152;
     for (unsigned i = 0; i < 10; i++) {
-        put64(fixture, at + 24 * i, (UINT64_C(0x1000) + i) << 32 | (0x100 + i));
-        put64(fixture, at + 24 * i + 16, 0x20000 + i);
+        put64(sample, at + 24 * i, (UINT64_C(0x1000) + i) << 32 | (0x100 + i));
+        put64(sample, at + 24 * i + 16, 0x20000 + i);
     }
-    struct resume_import *import = open_changed(fixture, 0);
+    struct resume_import *import = open_changed(sample, 0);
     assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), 0);
     for (unsigned i = 0; i < 10; i++) {
         const struct resume_segment *segment = &vcpu.segs.seg[order[i]];
@@ -267,26 +242,26 @@ static void keeps_segments_apart(void **state)
 
 static void refuses_notes_beyond_the_end(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct resume_vcpu vcpu;
-    size_t at = description_of(fixture, 1);
+    size_t at = description_of(sample, 1);
     /* The last note, by four bytes. */
-    put64(fixture, at - 20, UINT64_C(444) << 32 | 5);
-    open_changed(fixture, RESUME_ELENGTH);
-    put64(fixture, at - 20, UINT64_C(440) << 32 | 5);
-    put64(fixture, at, UINT64_C(444) << 32 | 1);
-    struct resume_import *import = open_changed(fixture, 0);
+    put64(sample, at - 20, UINT64_C(444) << 32 | 5);
+    open_changed(sample, RESUME_ELENGTH);
+    put64(sample, at - 20, UINT64_C(440) << 32 | 5);
+    put64(sample, at, UINT64_C(444) << 32 | 1);
+    struct resume_import *import = open_changed(sample, 0);
     assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), RESUME_ELENGTH);
     resume_import_close(import);
-    put64(fixture, at, UINT64_C(428) << 32 | 1);
-    import = open_changed(fixture, 0);
+    put64(sample, at, UINT64_C(428) << 32 | 1);
+    import = open_changed(sample, 0);
     assert_int_equal(resume_import_vcpu(import, 1, &vcpu, NULL), RESUME_ELENGTH);
     resume_import_close(import);
 }
 
 static void survives_torture(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct torture_field fields[64] = {{32, 8, 0}, {40, 8, 0}, {54, 2, 0}, {56, 2, 0}};
     size_t count = 4;
     size_t notes = 64 + 6 * HEADER;
@@ -295,24 +270,24 @@ static void survives_torture(void **state)
             fields[count++] = (struct torture_field){HEADERS + i * HEADER + k, 8, 0};
     }
     for (size_t i = notes; i < notes + 0x660; i++) {
-        if (memcmp(fixture->data + i, "QEMU", 5) == 0) {
+        if (memcmp(sample->data + i, "QEMU", 5) == 0) {
             fields[count++] = (struct torture_field){i - 12, 4, 0};
             fields[count++] = (struct torture_field){i - 8, 4, 0};
             fields[count++] = (struct torture_field){i + 12, 4, 0};
         }
     }
-    struct torture torture = {.data = fixture->data,
-                              .length = fixture->length,
+    struct torture torture = {.data = sample->data,
+                              .length = sample->length,
                               .fields = fields,
                               .field_count = count,
-                              .needed = fixture->length,
+                              .needed = sample->length,
                               .stride = 61};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
     assert_true(result.refused > result.tried / 4);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, import_sample_teardown)
 
 int main(void)
 {

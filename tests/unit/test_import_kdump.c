@@ -15,49 +15,25 @@
 
 #include <resume/import.h>
 
-#include "import_exercise.h"
+#include "import_sample.h"
 #include "import_torture.h"
 
 #define GOLDEN RESUME_TEST_GOLDEN_DIR "/import/"
 #define SAMPLE GOLDEN "kdump/qemu-7.2-two-vcpus-zlib"
 #define ELF GOLDEN "elf_dump/qemu-7.2-two-vcpus"
-#define SAMPLE_MAX 65536
 #define FIRST_PIECE 4096u
-
-struct fixture {
-    uint8_t data[SAMPLE_MAX];
-    size_t length;
-    struct import_memfile file;
-    struct resume_import_error error;
-};
 
 static int setup(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    FILE *file = fopen(SAMPLE, "rb");
-    if (fixture == NULL || file == NULL)
-        return -1;
-    fixture->length = fread(fixture->data, 1, SAMPLE_MAX, file);
-    fclose(file);
-    import_memfile_open(&fixture->file);
-    *state = fixture;
-    return 0;
+    return import_sample_setup(state, SAMPLE);
 }
 
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    import_memfile_close(&fixture->file);
-    free(fixture);
-    return 0;
-}
-
-static struct resume_import *open_bytes(struct fixture *fixture, const uint8_t *data, size_t length,
-                                        int expected)
+static struct resume_import *open_bytes(struct import_sample *sample, const uint8_t *data,
+                                        size_t length, int expected)
 {
     struct resume_import *import = NULL;
-    import_memfile_set(&fixture->file, data, length);
-    assert_int_equal(resume_import_open(fixture->file.path, NULL, &import, &fixture->error),
+    import_memfile_set(&sample->file, data, length);
+    assert_int_equal(resume_import_open(sample->file.path, NULL, &import, &sample->error),
                      expected);
     return import;
 }
@@ -71,16 +47,16 @@ static uint64_t be64(const uint8_t *data)
 }
 
 /* Puts the pieces where they belong. Returns the length. */
-static size_t rebuild(const struct fixture *fixture, uint8_t out[SAMPLE_MAX])
+static size_t rebuild(const struct import_sample *sample, uint8_t out[IMPORT_SAMPLE_MAX])
 {
     size_t at = FIRST_PIECE;
     size_t end = 0;
-    memset(out, 0, SAMPLE_MAX);
-    while (be64(fixture->data + at) != UINT64_MAX) {
-        size_t offset = (size_t)be64(fixture->data + at);
-        size_t length = (size_t)be64(fixture->data + at + 8);
-        assert_true(offset + length <= SAMPLE_MAX);
-        memcpy(out + offset, fixture->data + at + 16, length);
+    memset(out, 0, IMPORT_SAMPLE_MAX);
+    while (be64(sample->data + at) != UINT64_MAX) {
+        size_t offset = (size_t)be64(sample->data + at);
+        size_t length = (size_t)be64(sample->data + at + 8);
+        assert_true(offset + length <= IMPORT_SAMPLE_MAX);
+        memcpy(out + offset, sample->data + at + 16, length);
         end = offset + length > end ? offset + length : end;
         at += 16 + length;
     }
@@ -119,14 +95,14 @@ static void agree(struct resume_import *import)
 
 static void agrees_with_the_elf_dump(void **state)
 {
-    struct fixture *fixture = *state;
-    uint8_t whole[SAMPLE_MAX];
-    struct resume_import *import = open_bytes(fixture, fixture->data, fixture->length, 0);
+    struct import_sample *sample = *state;
+    uint8_t whole[IMPORT_SAMPLE_MAX];
+    struct resume_import *import = open_bytes(sample, sample->data, sample->length, 0);
     assert_string_equal(resume_import_detail(import), "flattened, zlib");
     agree(import);
     resume_import_close(import);
-    size_t length = rebuild(fixture, whole);
-    import = open_bytes(fixture, whole, length, 0);
+    size_t length = rebuild(sample, whole);
+    import = open_bytes(sample, whole, length, 0);
     assert_string_equal(resume_import_detail(import), "not flattened, zlib");
     agree(import);
     resume_import_close(import);
@@ -140,32 +116,32 @@ static size_t descriptors_of(const uint8_t *whole)
 
 static void names_other_compressions(void **state)
 {
-    struct fixture *fixture = *state;
-    uint8_t whole[SAMPLE_MAX];
+    struct import_sample *sample = *state;
+    uint8_t whole[IMPORT_SAMPLE_MAX];
     struct resume_phys phys;
     struct resume_vcpu vcpu;
-    size_t length = rebuild(fixture, whole);
+    size_t length = rebuild(sample, whole);
     size_t at = descriptors_of(whole);
     for (unsigned i = 1; i < 5; i++)
         whole[at + 24 * i + 12] = 2;
-    struct resume_import *import = open_bytes(fixture, whole, length, 0);
+    struct resume_import *import = open_bytes(sample, whole, length, 0);
     assert_string_equal(resume_import_detail(import), "not flattened, LZO");
     assert_int_equal(resume_import_vcpu(import, 0, &vcpu, NULL), 0);
-    assert_int_equal(resume_import_memory(import, &phys, &fixture->error), RESUME_EUNREACHABLE);
-    assert_non_null(strstr(fixture->error.why, "LZO"));
+    assert_int_equal(resume_import_memory(import, &phys, &sample->error), RESUME_EUNREACHABLE);
+    assert_non_null(strstr(sample->error.why, "LZO"));
     resume_import_close(import);
 }
 
 /* A page that unpacks to more, or less, than a page is none. */
 static void bounds_what_is_unpacked(void **state)
 {
-    struct fixture *fixture = *state;
-    uint8_t whole[SAMPLE_MAX];
+    struct import_sample *sample = *state;
+    uint8_t whole[IMPORT_SAMPLE_MAX];
     struct resume_phys phys;
-    size_t length = rebuild(fixture, whole);
+    size_t length = rebuild(sample, whole);
     size_t at = descriptors_of(whole) + 24;
     whole[at + 8]--; /* the second page's size */
-    struct resume_import *import = open_bytes(fixture, whole, length, 0);
+    struct resume_import *import = open_bytes(sample, whole, length, 0);
     assert_int_equal(resume_import_memory(import, &phys, NULL), 0);
     assert_null(phys.page(phys.ctx, 0x2969000));
     assert_non_null(phys.page(phys.ctx, 0x2971000));
@@ -173,7 +149,7 @@ static void bounds_what_is_unpacked(void **state)
     whole[at + 8]++;
     /* More than a page, of which there is enough in the file. */
     whole[at + 9] = 0x13;
-    import = open_bytes(fixture, whole, sizeof(whole), 0);
+    import = open_bytes(sample, whole, sizeof(whole), 0);
     assert_int_equal(resume_import_memory(import, &phys, NULL), 0);
     assert_null(phys.page(phys.ctx, 0x2969000));
     resume_import_close(import);
@@ -181,62 +157,62 @@ static void bounds_what_is_unpacked(void **state)
 
 static void refuses_what_is_not_read(void **state)
 {
-    struct fixture *fixture = *state;
-    uint8_t whole[SAMPLE_MAX];
-    size_t length = rebuild(fixture, whole);
+    struct import_sample *sample = *state;
+    uint8_t whole[IMPORT_SAMPLE_MAX];
+    size_t length = rebuild(sample, whole);
     whole[8] = 5;
-    open_bytes(fixture, whole, length, RESUME_EVERSION);
+    open_bytes(sample, whole, length, RESUME_EVERSION);
     whole[8] = 6;
     whole[272] = 'i';
-    open_bytes(fixture, whole, length, RESUME_EUNSUPPORTED);
+    open_bytes(sample, whole, length, RESUME_EUNSUPPORTED);
     uint8_t empty[FIRST_PIECE + 16];
-    memcpy(empty, fixture->data, FIRST_PIECE);
+    memcpy(empty, sample->data, FIRST_PIECE);
     memset(empty + FIRST_PIECE, 0xff, 16);
-    open_bytes(fixture, empty, sizeof(empty), RESUME_EMISSING);
-    fixture->data[31] = 2; /* of the flattened form */
-    open_bytes(fixture, fixture->data, fixture->length, RESUME_EVERSION);
+    open_bytes(sample, empty, sizeof(empty), RESUME_EMISSING);
+    sample->data[31] = 2; /* of the flattened form */
+    open_bytes(sample, sample->data, sample->length, RESUME_EVERSION);
 }
 
 static void refuses_overlapping_pieces(void **state)
 {
-    struct fixture *fixture = *state;
-    size_t second = FIRST_PIECE + 16 + (size_t)be64(fixture->data + FIRST_PIECE + 8);
+    struct import_sample *sample = *state;
+    size_t second = FIRST_PIECE + 16 + (size_t)be64(sample->data + FIRST_PIECE + 8);
     /* The second one a byte before the end of the first. */
-    fixture->data[second + 6] = 0x01;
-    fixture->data[second + 7] = 0xcf;
-    open_bytes(fixture, fixture->data, fixture->length, RESUME_EUNSUPPORTED);
-    assert_non_null(strstr(fixture->error.hint, "makedumpfile -R"));
+    sample->data[second + 6] = 0x01;
+    sample->data[second + 7] = 0xcf;
+    open_bytes(sample, sample->data, sample->length, RESUME_EUNSUPPORTED);
+    assert_non_null(strstr(sample->error.hint, "makedumpfile -R"));
 }
 
 static void survives_torture(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_sample *sample = *state;
     struct torture_field fields[64];
     size_t count = 0;
     size_t at = FIRST_PIECE;
-    while (be64(fixture->data + at) != UINT64_MAX && count < 40) {
+    while (be64(sample->data + at) != UINT64_MAX && count < 40) {
         fields[count++] = (struct torture_field){at, 8, 1};
         fields[count++] = (struct torture_field){at + 8, 8, 1};
-        at += 16 + (size_t)be64(fixture->data + at + 8);
+        at += 16 + (size_t)be64(sample->data + at + 8);
     }
     /* Block size, lengths of sub-header and bitmaps; then the place and length of the notes. */
     for (size_t i = 428; i <= 440; i += 4)
         fields[count++] = (struct torture_field){FIRST_PIECE + 16 + i, 4, 0};
-    size_t sub = FIRST_PIECE + 32 + (size_t)be64(fixture->data + FIRST_PIECE + 8);
+    size_t sub = FIRST_PIECE + 32 + (size_t)be64(sample->data + FIRST_PIECE + 8);
     fields[count++] = (struct torture_field){sub + 48, 8, 0};
     fields[count++] = (struct torture_field){sub + 56, 8, 0};
-    struct torture torture = {.data = fixture->data,
-                              .length = fixture->length,
+    struct torture torture = {.data = sample->data,
+                              .length = sample->length,
                               .fields = fields,
                               .field_count = count,
-                              .needed = fixture->length,
+                              .needed = sample->length,
                               .stride = 3};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
     assert_true(result.refused > result.tried / 4);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, import_sample_teardown)
 
 int main(void)
 {

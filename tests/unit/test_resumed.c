@@ -167,6 +167,16 @@ static void finish(struct fixture *f, bool console, bool stub)
 static const struct fake_step monitor_steps[] = {NEGOTIATION};
 static const struct fake_step console_steps[] = {{.send = LEDGERS "libresume: landing\n"}};
 
+/* The whole run, with a monitor and a console that say what they should: the result. */
+static int play(struct fixture *f, const struct fake_step *steps, size_t count)
+{
+    connect_monitor(f, monitor_steps, COUNT(monitor_steps));
+    connect_console(f, console_steps, COUNT(console_steps));
+    int result = run_to_guest(f, steps, count);
+    finish(f, true, true);
+    return result;
+}
+
 /* vCPU 2 arrives first, then 0 and 3 at once: the stop tells of 3 only. */
 static void holds_each_vcpu_that_has_arrived(void **state)
 {
@@ -198,10 +208,7 @@ static void holds_each_vcpu_that_has_arrived(void **state)
         CLOSING,
     };
     struct fixture *f = *state;
-    connect_monitor(f, monitor_steps, COUNT(monitor_steps));
-    connect_console(f, console_steps, COUNT(console_steps));
-    int result = run_to_guest(f, steps, COUNT(steps));
-    finish(f, true, true);
+    int result = play(f, steps, COUNT(steps));
     assert_int_equal(result, 0);
     assert_int_equal(readback_count(&f->readback, 0).exact, 24);
     assert_int_equal(readback_count(&f->readback, DORMANT).exact, 0);
@@ -243,10 +250,7 @@ static void bears_a_stop_too_many(void **state)
         CLOSING,
     };
     struct fixture *f = *state;
-    connect_monitor(f, monitor_steps, COUNT(monitor_steps));
-    connect_console(f, console_steps, COUNT(console_steps));
-    int result = run_to_guest(f, steps, COUNT(steps));
-    finish(f, true, true);
+    int result = play(f, steps, COUNT(steps));
     assert_int_equal(result, 0);
 }
 
@@ -271,10 +275,7 @@ static void refuses_another_rip(void **state)
         GUEST_3,
     };
     struct fixture *f = *state;
-    connect_monitor(f, monitor_steps, COUNT(monitor_steps));
-    connect_console(f, console_steps, COUNT(console_steps));
-    int result = run_to_guest(f, steps, COUNT(steps));
-    finish(f, true, true);
+    int result = play(f, steps, COUNT(steps));
     assert_int_equal(result, -EXIT_CODE_DIFFERENT);
     assert_why(f, "vCPU 2 stopped at RIP 0x320, expected 0x220");
 }
@@ -304,10 +305,7 @@ static void gives_up_on_stops_without_arrival(void **state)
     memcpy(steps, opening, sizeof(opening));
     for (size_t i = 0; i + 1 < TIMES; i++)
         memcpy(steps + COUNT(opening) + i * COUNT(again), again, sizeof(again));
-    connect_monitor(f, monitor_steps, COUNT(monitor_steps));
-    connect_console(f, console_steps, COUNT(console_steps));
-    int result = run_to_guest(f, steps, COUNT(steps));
-    finish(f, true, true);
+    int result = play(f, steps, COUNT(steps));
     assert_int_equal(result, -EXIT_CODE_DIFFERENT);
     assert_why(f, "last instruction of vCPUs 0, 2, 3");
 }
