@@ -34,29 +34,100 @@ static int fail_errno(const struct import_file *file, uint64_t offset,
                        strerror(number));
 }
 
-int import_read(const struct import_file *file, uint64_t offset, void *buffer, size_t length,
-                struct resume_import_error *error)
+int import_file_view(const struct import_file *file, const struct import_extent *extents,
+                     size_t count, uint64_t size, const char *name, struct import_file *out)
 {
-    uint8_t *to = buffer;
-    if (offset > file->size || length > file->size - offset)
-        return import_fail(error, RESUME_ETRUNC, offset, file->name,
-                           "is the file complete? make it again",
-                           "%zu bytes at %llu are beyond the end, which is at %llu", length,
-                           (unsigned long long)offset, (unsigned long long)file->size);
+    uint64_t end = 0;
+    if (file->extents != NULL || extents == NULL)
+        return RESUME_EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        const struct import_extent *extent = &extents[i];
+        if (extent->at < end || extent->at > size || extent->length > size - extent->at ||
+            extent->offset > file->size || extent->length > file->size - extent->offset)
+            return RESUME_EINVAL;
+        end = extent->at + extent->length;
+    }
+    *out = (struct import_file){
+        .fd = file->fd, .size = size, .name = name, .extents = extents, .extent_count = count};
+    return 0;
+}
+
+/* Reads from the file itself. @at: for messages, where the reader believes it is. */
+static int read_bytes(const struct import_file *file, uint64_t offset, uint64_t at, uint8_t *to,
+                      size_t length, struct resume_import_error *error)
+{
     while (length > 0) {
         ssize_t got = pread(file->fd, to, length, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(file, offset, error);
+            return fail_errno(file, at, error);
         if (got == 0)
-            return import_fail(error, RESUME_ETRUNC, offset, file->name, "",
+            return import_fail(error, RESUME_ETRUNC, at, file->name, "",
                                "the file has become shorter");
         to += got;
+        at += (uint64_t)got;
         offset += (uint64_t)got;
         length -= (size_t)got;
     }
     return 0;
+}
+
+/* The first extent that ends beyond @at, or the number of extents. */
+static size_t find_extent(const struct import_file *file, uint64_t at)
+{
+    size_t low = 0;
+    size_t high = file->extent_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct import_extent *extent = &file->extents[middle];
+        if (at >= extent->at + extent->length)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int read_extents(const struct import_file *file, uint64_t at, uint8_t *to, size_t length,
+                        struct resume_import_error *error)
+{
+    for (size_t i = find_extent(file, at); length > 0; i++) {
+        uint64_t start = i < file->extent_count ? file->extents[i].at : UINT64_MAX;
+        if (start > at) {
+            size_t gap = start - at < length ? (size_t)(start - at) : length;
+            memset(to, 0, gap);
+            to += gap;
+            at += gap;
+            length -= gap;
+        }
+        if (length == 0)
+            break;
+        const struct import_extent *extent = &file->extents[i];
+        uint64_t skipped = at - extent->at;
+        uint64_t left = extent->length - skipped;
+        size_t part = left < length ? (size_t)left : length;
+        int ret = read_bytes(file, extent->offset + skipped, at, to, part, error);
+        if (ret != 0)
+            return ret;
+        to += part;
+        at += part;
+        length -= part;
+    }
+    return 0;
+}
+
+int import_read(const struct import_file *file, uint64_t offset, void *buffer, size_t length,
+                struct resume_import_error *error)
+{
+    if (offset > file->size || length > file->size - offset)
+        return import_fail(error, RESUME_ETRUNC, offset, file->name,
+                           "is the file complete? make it again",
+                           "%zu bytes at %llu are beyond the end, which is at %llu", length,
+                           (unsigned long long)offset, (unsigned long long)file->size);
+    if (file->extents == NULL)
+        return read_bytes(file, offset, offset, buffer, length, error);
+    return read_extents(file, offset, buffer, length, error);
 }
 
 int import_load(const struct import_file *file, uint64_t limit, uint8_t **ret_data,

@@ -43,13 +43,36 @@ const struct resume_import_format *const *resume_import_formats(size_t *ret_coun
     return formats;
 }
 
+/*
+ * A path that leads nowhere may be "PATH#PART". The longest PATH that is there counts, so that a file
+ * whose own name has a # is never taken for another one.
+ */
+static int split_part(struct resume_import *import)
+{
+    struct stat status;
+    for (size_t i = strlen(import->path); i > 1; i--) {
+        char *mark = import->path + i - 1;
+        if (*mark != '#')
+            continue;
+        *mark = 0;
+        if (stat(import->path, &status) == 0) {
+            import->input.part = mark + 1;
+            return 0;
+        }
+        *mark = '#';
+    }
+    errno = ENOENT;
+    return -1;
+}
+
 /* What @path is: a directory, or something that can be read at any offset. */
 static int open_input(struct resume_import *import, struct resume_import_error *error)
 {
     struct stat status;
     import->input.path = import->path;
     import->input.file = (struct import_file){.fd = -1, .name = import->path};
-    if (stat(import->path, &status) != 0)
+    if (stat(import->path, &status) != 0 &&
+        (errno != ENOENT || split_part(import) != 0 || stat(import->path, &status) != 0))
         return import_fail(error, RESUME_IMPORT_ERRNO(errno), RESUME_IMPORT_NO_OFFSET, import->path,
                            "", "%s", strerror(errno));
     if (S_ISDIR(status.st_mode)) {
@@ -112,6 +135,10 @@ static int open_format(struct resume_import *import, const char *name,
         return import_fail(error, RESUME_EUNSUPPORTED, 0, import->path,
                            "convert it to a format that is read; see docs/FORMATS.md",
                            "this is a %s, which is recognised but not read",
+                           importer->format.title);
+    if (import->input.part != NULL && !importer->has_parts)
+        return import_fail(error, RESUME_EINVAL, RESUME_IMPORT_NO_OFFSET, import->path,
+                           "leave out what follows the #", "a %s has no parts to choose from",
                            importer->format.title);
     ret = importer->open(&import->input, &import->state, &import->vcpus, import->detail,
                          sizeof(import->detail), error);

@@ -8,12 +8,35 @@
 
 #include <resume/import.h>
 
-/* A file as bytes at offsets; opened by the core. Reads may be short only at the end of the file. */
+/* @length bytes that a view shows at @at lie at @offset of the file. */
+struct import_extent {
+    uint64_t at;
+    uint64_t length;
+    uint64_t offset;
+};
+
+/*
+ * A file as bytes at offsets; opened by the core. Reads may be short only at the end of the file.
+ * It may be a view: what a container holds, as a file of its own. Then nothing but import_read
+ * knows where its bytes are, and what is in no extent is zero.
+ */
 struct import_file {
     int fd;
-    uint64_t size;
-    const char *name; /* for messages */
+    uint64_t size;                       /* of the view, if it is one */
+    const char *name;                    /* for messages */
+    const struct import_extent *extents; /* NULL: no view, all is where it says */
+    size_t extent_count;
 };
+
+/*
+ * import_file_view - show parts of a file as another file.
+ * @file: no view itself; @out has its descriptor and must not be closed.
+ * @extents: in ascending order of @at, without overlaps, below @size, and in the file; borrowed.
+ * @size: of the view; bytes in no extent are zero.  @name: for messages; borrowed.
+ * Errors: EINVAL (extents that are not so).
+ */
+int import_file_view(const struct import_file *file, const struct import_extent *extents,
+                     size_t count, uint64_t size, const char *name, struct import_file *out);
 
 /*
  * import_read - read exactly @length bytes at @offset.
@@ -43,11 +66,13 @@ struct import_input {
     const char *path;
     int is_directory;
     struct import_file file; /* when it is no directory */
+    const char *part;        /* what was asked for with "PATH#PART"; NULL for all others */
 };
 
 /* One format. All functions but probe get what open has made as @state. */
 struct importer {
     struct resume_import_format format;
+    int has_parts; /* takes "PATH#PART", in import_input's part */
     /*
      * How sure is it that this is the format: 0 not at all, 1 to 99 a guess, 100 it says so itself.
      * Reads little (some KiB); must not fail. Importers of text are asked like all others.

@@ -47,7 +47,9 @@ struct resume_import;
 
 /*
  * resume_import_open - open an input.
- * @path: a file; for some formats a directory.  @format: a name, or NULL to find out.
+ * @path: a file; for some formats a directory; for some that hold several machines "FILE#NAME" for
+ * the one to be read, unless there is a file of that very name.
+ * @format: a name, or NULL to find out.
  * @out: to be closed with resume_import_close.
  * Errors: EMAGIC (no known format, or not the named one), EUNSUPPORTED (a format that is only
  * recognised; a version that is not read), whatever is wrong with the contents, RESUME_IMPORT_ERRNO.
