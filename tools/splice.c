@@ -53,7 +53,7 @@ static int fail_write(struct report_failure *failure)
 
 static int fail_stream(struct report_failure *failure, const struct stream_error *error)
 {
-    if (error->code == TOOL_ESINK)
+    if (error->code == STREAM_ESINK)
         return fail_write(failure);
     return splice_report(failure, error, WHAT, "the snapshot's stream");
 }

@@ -21,7 +21,7 @@
 int splice_report(struct report_failure *failure, const struct stream_error *error,
                   const char *what, const char *where)
 {
-    int code = tool_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
+    int code = stream_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
     const char *hint =
         error->hint != NULL
             ? error->hint

@@ -23,7 +23,7 @@ static const char advice_kind[] =
 int view_fail_stream(const struct stream_error *error, const char *where,
                      struct report_failure *failure)
 {
-    int exit_code = tool_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
+    int exit_code = stream_error_is_io(error->code) ? EXIT_CODE_ENVIRONMENT : EXIT_CODE_REFUSED;
     const char *hint = error->hint != NULL ? error->hint : advice_kind;
     if (error->offset == STREAM_NO_OFFSET)
         return report_fail(failure, exit_code, "inspect", where, hint, "%s", error->why);

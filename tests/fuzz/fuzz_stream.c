@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(event.offset == position);
         position += event.length;
         MUST(position <= size);
-        MUST(ram_add(&ram, &stream, &event, &error) == 0 || error.code == TOOL_ENOMEM);
+        MUST(ram_add(&ram, &stream, &event, &error) == 0 || stream_error_is_io(error.code));
         if (event.kind == STREAM_PAGE) {
             uint8_t page[4096];
             MUST(ram_read_page(&ram, event.block, event.page_offset, page, &error) == 0);

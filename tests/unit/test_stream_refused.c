@@ -342,7 +342,7 @@ static void test_refused_by_name(void **state)
             fail_msg("case %zu: %d \"%s\", expected %d and \"%s\"", i, ret, error.why,
                      cases[i].code, cases[i].says);
         assert_true(error.offset <= b.length);
-        assert_false(tool_error_is_io(ret));
+        assert_false(stream_error_is_io(ret));
         build_free(&b);
     }
 }

@@ -3,7 +3,8 @@
  * Random access to the RAM in a stream file.
  *
  * An index with 8 bytes per page says where each page's last copy lies in the file; pages are read
- * from the file when asked for. Pages that the stream does not have read as zero.
+ * from the file when asked for. Pages that the stream does not have read as zero. A mapped-ram file
+ * has such an index itself, and needs none.
  */
 #ifndef RESUME_IMPORT_RAM_H
 #define RESUME_IMPORT_RAM_H
@@ -37,9 +38,10 @@ struct ram_page_info {
 
 /* Owned by the caller, who treats the members as private except blocks and block_count. */
 struct ram {
-    int fd;                /* borrowed; -1 for memory */
-    const uint8_t *memory; /* borrowed */
-    uint64_t length;       /* bytes of the file or memory */
+    int fd;                         /* borrowed; -1 for memory and for `file` */
+    const struct import_file *file; /* borrowed */
+    const uint8_t *memory;          /* borrowed */
+    uint64_t length;                /* bytes of the file or memory */
     uint32_t block_count;
     struct stream_block *blocks; /* owned */
     uint64_t *first;             /* owned: block -> its first entry in `index` */
@@ -49,7 +51,7 @@ struct ram {
     struct ram_range range[RAM_RANGE_MAX];
     uint8_t *cache;      /* owned: RAM_CACHE_PAGES pages */
     uint64_t *cache_tag; /* owned: page number + 1 of each slot, 0 for none */
-    int io_error;        /* errno of the last failed read of a page, 0 for none */
+    int io_error;        /* errno of the last failed read through ram_phys, 0 for none */
 };
 
 /*
@@ -57,17 +59,22 @@ struct ram {
  * @fd: the stream file, readable at any offset (pread), borrowed until ram_close; its position is
  * not used. Offsets in it are those of the events given to ram_add plus nothing: the stream begins
  * at byte 0.
- * Errors: TOOL_EIO, TOOL_ENOMEM.
+ * Errors: RESUME_IMPORT_ERRNO.
  */
 int ram_begin(struct ram *ram, int fd, struct stream_error *error);
 
 /* ram_begin_memory - the same over @length bytes at @data, borrowed until ram_close. */
 int ram_begin_memory(struct ram *ram, const void *data, size_t length, struct stream_error *error);
 
+/* ram_begin_file - the same over @file, borrowed until ram_close. */
+int ram_begin_file(struct ram *ram, const struct import_file *file, struct stream_error *error);
+
 /*
  * ram_add - take notice of one event of the stream; those that do not concern the RAM are ignored.
  * For callers who walk the stream anyway (while it is captured, say): give it every event, in order.
- * Errors: TOOL_ENOMEM, ECONSISTENT (a page without or outside a block).
+ * Memory for the index is asked for with the first page.
+ * Errors: RESUME_IMPORT_ERRNO, ECONSISTENT (a page without or outside a block), ELENGTH (much more
+ * RAM is announced than the file can have pages of).
  */
 int ram_add(struct ram *ram, const struct stream *stream, const struct stream_event *event,
             struct stream_error *error);
@@ -78,6 +85,9 @@ int ram_add(struct ram *ram, const struct stream *stream, const struct stream_ev
  * Errors: those of ram_begin, stream_next and ram_add.
  */
 int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_error *error);
+
+/* ram_index - index the whole stream of ram_begin_file. Errors: those of stream_next and ram_add. */
+int ram_index(struct ram *ram, struct stream_error *error);
 
 /* ram_close - free. A zeroed or closed one is fine. */
 void ram_close(struct ram *ram);
@@ -90,14 +100,14 @@ uint32_t ram_block_find(const struct ram *ram, const char *name);
 
 /*
  * ram_page_info - what the stream has for one page. @block_offset: rounded down to its page.
- * Errors: EINVAL (no such block or offset).
+ * Errors: EINVAL (no such block or offset), RESUME_IMPORT_ERRNO (a mapped-ram file cannot be read).
  */
 int ram_page_info(const struct ram *ram, uint32_t block, uint64_t block_offset,
                   struct ram_page_info *out);
 
 /*
  * ram_read_page - copy one page. @out: 4096 bytes; on failure it may have been written.
- * Errors: EINVAL (no such block or offset), ETRUNC (the file became shorter), TOOL_EIO.
+ * Errors: EINVAL (no such block or offset), ETRUNC (the file became shorter), RESUME_IMPORT_ERRNO.
  */
 int ram_read_page(struct ram *ram, uint32_t block, uint64_t block_offset, void *out,
                   struct stream_error *error);

@@ -21,21 +21,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <resume/error.h>
+#include <resume/import.h>
+
+struct import_file;
 
 /*
- * Tools return 0, a negative enum resume_err when the input is at fault, or one of these when the
- * environment is. tool_error_is_io tells them apart (exit status 3 against 1).
+ * The functions here return 0, a negative enum resume_err when the input is at fault,
+ * RESUME_IMPORT_ERRNO when the environment is, or STREAM_ESINK.
  */
-#define TOOL_EIO (-128)    /* a read, seek or map failed; the reason names the system's error */
-#define TOOL_ENOMEM (-129) /* memory could not be had */
-#define TOOL_ESINK (-130)  /* the sink failed; it has its own diagnosis */
+#define STREAM_ESINK (-130) /* the sink failed; it has its own diagnosis */
 
 /* Returns true if @code says that the environment failed rather than that the input is bad. */
-bool tool_error_is_io(int code);
+bool stream_error_is_io(int code);
 
 /*
- * Why something was refused, for tools modules that read streams. Filled on failure only, and only
+ * Why something was refused, for modules that read streams. Filled on failure only, and only
  * if the caller passes a non-NULL pointer. @why is a sentence without a full stop that names what
  * was found and what was expected; @hint says what to do and is a static string, never NULL.
  */
@@ -86,6 +86,10 @@ enum stream_type {
 struct stream_block {
     char name[256];  /* NUL-terminated: "pc.ram", "/rom@etc/acpi/tables" */
     uint64_t length; /* bytes, a multiple of 4 KiB */
+    /* In a mapped-ram file, else 0: where a bit for each page is that says whether it is there, and
+     * where all pages are, in order, with gaps. */
+    uint64_t bitmap_offset;
+    uint64_t pages_offset;
 };
 
 enum stream_event_kind {
@@ -120,18 +124,20 @@ struct stream_event {
 
 /*
  * A sink: takes @length bytes, which it must not keep. Returns 0, or anything else to stop: the call
- * in progress then returns TOOL_ESINK.
+ * in progress then returns STREAM_ESINK.
  */
 typedef int (*stream_sink_fn)(void *ctx, const void *data, size_t length);
 
 /* A stream being read. Owned by the caller, who treats the members as private. */
 struct stream {
-    int fd; /* -1 for memory */
+    int fd; /* -1 for memory and for `file` */
+    const struct import_file *file;
     stream_sink_fn sink;
     void *sink_ctx;
     uint8_t *buffer;     /* owned when fd >= 0 */
     const uint8_t *data; /* the window: buffer, or the whole memory */
     size_t capacity;
+    size_t ahead;     /* of `file`: bytes to be read next */
     size_t start;     /* first byte of the current event in the window */
     size_t end;       /* consumed up to here */
     size_t filled;    /* bytes in the window */
@@ -144,12 +150,14 @@ struct stream {
     uint32_t section; /* its id */
     uint32_t ram_id;  /* id of the RAM section, once started */
     bool configured;
+    bool mapped; /* mapped-ram: the pages are not in the sections */
     bool ram_started;
     bool ram_ended;
     uint32_t last_block; /* for CONTINUE */
     bool have_block;
     uint32_t block_count;
     struct stream_block *blocks; /* owned */
+    uint64_t shift;              /* mapped-ram: what its offsets count besides ours */
     char machine[256];
     uint8_t *tail; /* owned */
     size_t tail_length;
@@ -159,7 +167,7 @@ struct stream {
 /*
  * stream_open_fd - read from a descriptor: a file from its current position, a pipe or a socket.
  * The descriptor is borrowed and not closed. Offsets count from where reading starts.
- * Errors: TOOL_ENOMEM. On success stream_close must be called in the end.
+ * Errors: RESUME_IMPORT_ERRNO. On success stream_close must be called in the end.
  */
 int stream_open_fd(struct stream *stream, int fd, struct stream_error *error);
 
@@ -169,6 +177,16 @@ int stream_open_fd(struct stream *stream, int fd, struct stream_error *error);
  */
 int stream_open_memory(struct stream *stream, const void *data, size_t length,
                        struct stream_error *error);
+
+/*
+ * stream_open_file - read from the begin of @file, borrowed until stream_close. Unlike with the others,
+ * files of capability mapped-ram are read, and no sink may be attached. Little is read ahead at first.
+ */
+int stream_open_file(struct stream *stream, const struct import_file *file,
+                     struct stream_error *error);
+
+/* stream_is_mapped - is this a mapped-ram file? It has no events ZERO and PAGE. Known with MEMORY. */
+bool stream_is_mapped(const struct stream *stream);
 
 /* stream_close - free what the stream owns. A zeroed or closed stream is fine. */
 void stream_close(struct stream *stream);
@@ -187,7 +205,7 @@ void stream_set_sink(struct stream *stream, stream_sink_fn sink, void *ctx);
  * to it.
  * Errors, all naming the offset: ETRUNC (the input ends), EMAGIC, EVERSION, ELENGTH, ERESERVED,
  * ECONSISTENT (a footer, block or order that contradicts what came before), EUNSUPPORTED (a kind of
- * page, section, capability or command that is not read, named), TOOL_EIO, TOOL_ENOMEM, TOOL_ESINK.
+ * page, section, capability or command that is not read, named), RESUME_IMPORT_ERRNO, STREAM_ESINK.
  * A later entry for the same page replaces an earlier one.
  */
 int stream_next(struct stream *stream, struct stream_event *event, struct stream_error *error);
@@ -201,7 +219,7 @@ int stream_next(struct stream *stream, struct stream_event *event, struct stream
  * is `named` must see to it that the next entry, if it is not, gets a name (even in the next
  * section); the simplest way to
  * change pages is to insert named ones before the STREAM_RAM_END of the section of type END.
- * Errors: EINVAL (offset outside that range), TOOL_ESINK.
+ * Errors: EINVAL (offset outside that range), STREAM_ESINK.
  */
 int stream_sink_to(struct stream *stream, uint64_t offset, struct stream_error *error);
 int stream_sink_skip(struct stream *stream, uint64_t offset, struct stream_error *error);
@@ -210,7 +228,7 @@ int stream_sink_skip(struct stream *stream, uint64_t offset, struct stream_error
  * stream_tail - read the rest of the input, after STREAM_DEVICES.
  * @ret_data: from the first device section to the end of the input; owned by the stream, valid
  * until stream_close. @ret_length: bytes. @ret_offset: file offset of its first byte.
- * Errors: EINVAL (not there yet), ELENGTH (more than STREAM_TAIL_MAX), TOOL_EIO, TOOL_ENOMEM.
+ * Errors: EINVAL (not there yet), ELENGTH (more than STREAM_TAIL_MAX), RESUME_IMPORT_ERRNO.
  */
 int stream_tail(struct stream *stream, const uint8_t **ret_data, size_t *ret_length,
                 uint64_t *ret_offset, struct stream_error *error);

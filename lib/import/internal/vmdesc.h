@@ -88,7 +88,7 @@ struct vmdesc {
  * Sections of type COMMAND before or between the devices are skipped.
  * Errors: EMISSING (no description, or a section in the stream that it does not have), ETRUNC,
  * ELENGTH (a length that does not land on the footer, or a limit above), ECONSISTENT (a header that
- * contradicts the description), ERESERVED (not JSON, or not of the expected form), TOOL_ENOMEM.
+ * contradicts the description), ERESERVED (not JSON, or not of the expected form), RESUME_IMPORT_ERRNO.
  */
 int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_t offset,
                 struct stream_error *error);
@@ -102,9 +102,11 @@ void vmdesc_close(struct vmdesc *desc);
  * @length: the file's length in bytes. @ret_offset: file offset of the first device section.
  * The result is an informed guess (it is wrong for streams without footers): read from there to the
  * end and give it to vmdesc_open, and if that fails walk the stream forward.
- * Errors: EMISSING, ELENGTH, ERESERVED, TOOL_EIO, TOOL_ENOMEM.
+ * Errors: EMISSING, ELENGTH, ERESERVED, RESUME_IMPORT_ERRNO.
  */
 int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct stream_error *error);
+int vmdesc_find_tail_file(const struct import_file *file, uint64_t *ret_offset,
+                          struct stream_error *error);
 
 /* The @nth (from 0) section of this name in stream order, or NULL. */
 const struct vmdesc_section *vmdesc_section_nth(const struct vmdesc *desc, const char *name,

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "importer.h"
+#include "stream_internal.h"
+
 /* An index entry: the low byte says what it is, the rest is the file offset or the fill byte. */
 #define ENTRY_SHIFT 8
 #define OFFSET_MAX (UINT64_MAX >> ENTRY_SHIFT)
@@ -20,9 +23,12 @@
 #define LOW_RAM_PC UINT64_C(0xc0000000)
 #define FOUR_GIB (UINT64_C(4) << 30)
 
+/* An index of more than this many times the file's length is not for pages that are in it. */
+#define INDEX_PER_LENGTH 64u
+
 static int no_memory(struct stream_error *error)
 {
-    return stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+    return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL, "out of memory");
 }
 
 static int invalid(struct stream_error *error, const char *why)
@@ -44,14 +50,24 @@ int ram_begin(struct ram *ram, int fd, struct stream_error *error)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return stream_fail(error, TOOL_EIO, STREAM_NO_OFFSET, "see the cause",
+        return stream_fail(error, RESUME_IMPORT_ERRNO(errno), STREAM_NO_OFFSET, "see the cause",
                            "the file cannot be examined: %s", strerror(errno));
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return stream_fail(error, TOOL_EIO, STREAM_NO_OFFSET, "give a regular file",
+        return stream_fail(error, RESUME_IMPORT_ERRNO(ESPIPE), STREAM_NO_OFFSET,
+                           "give a regular file",
                            "this is not a file that can be read at any offset");
     memset(ram, 0, sizeof(*ram));
     ram->fd = fd;
     ram->length = (uint64_t)st.st_size;
+    return begin(ram, error);
+}
+
+int ram_begin_file(struct ram *ram, const struct import_file *file, struct stream_error *error)
+{
+    memset(ram, 0, sizeof(*ram));
+    ram->fd = -1;
+    ram->file = file;
+    ram->length = file->size;
     return begin(ram, error);
 }
 
@@ -76,10 +92,6 @@ void ram_close(struct ram *ram)
     ram->fd = -1;
 }
 
-/*
- * The index is as long as the stream says that the RAM is, but only pages that really occur in the
- * stream make it take up memory: the mapping is not reserved.
- */
 static int add_blocks(struct ram *ram, const struct stream *stream, struct stream_error *error)
 {
     uint32_t count;
@@ -96,15 +108,24 @@ static int add_blocks(struct ram *ram, const struct stream *stream, struct strea
         ram->page_count += blocks[i].length / STREAM_PAGE_SIZE;
     }
     ram->block_count = count;
-    if (ram->page_count == 0)
-        return 0;
-    void *index = mmap(NULL, (size_t)ram->page_count * sizeof(*ram->index), PROT_READ | PROT_WRITE,
+    return 0;
+}
+
+/*
+ * The index is as long as the stream says that the RAM is, but only pages that really occur in the
+ * stream make it take up memory: the mapping is not reserved.
+ */
+static int make_index(struct ram *ram, struct stream_error *error)
+{
+    uint64_t bytes = ram->page_count * sizeof(*ram->index);
+    if (bytes / INDEX_PER_LENGTH > ram->length)
+        return stream_fail(error, RESUME_ELENGTH, STREAM_NO_OFFSET, NULL,
+                           "0x%llx pages of RAM are announced, in a file of 0x%llx bytes",
+                           (unsigned long long)ram->page_count, (unsigned long long)ram->length);
+    void *index = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (index == MAP_FAILED) {
-        ram->page_count = 0;
-        ram->block_count = 0;
+    if (index == MAP_FAILED)
         return no_memory(error);
-    }
     ram->index = index;
     return 0;
 }
@@ -120,6 +141,11 @@ int ram_add(struct ram *ram, const struct stream *stream, const struct stream_ev
         event->page_offset >= ram->blocks[event->block].length || event->data_offset > OFFSET_MAX)
         return stream_fail(error, RESUME_ECONSISTENT, event->offset, NULL,
                            "a page that is in no RAM block");
+    if (ram->index == NULL) {
+        int ret = make_index(ram, error);
+        if (ret != 0)
+            return ret;
+    }
     uint64_t *entry = &ram->index[ram->first[event->block] + event->page_offset / STREAM_PAGE_SIZE];
     if (event->kind == STREAM_PAGE)
         *entry = event->data_offset << ENTRY_SHIFT | RAM_PAGE_DATA;
@@ -144,6 +170,17 @@ static int walk(struct ram *ram, struct stream *stream, uint64_t *ret_tail_offse
     return 0;
 }
 
+int ram_index(struct ram *ram, struct stream_error *error)
+{
+    struct stream stream;
+    int ret = stream_open_file(&stream, ram->file, error);
+    if (ret != 0)
+        return ret;
+    ret = walk(ram, &stream, NULL, error);
+    stream_close(&stream);
+    return ret;
+}
+
 int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_error *error)
 {
     struct stream stream;
@@ -151,8 +188,8 @@ int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_e
     if (ret != 0)
         return ret;
     if (lseek(fd, 0, SEEK_SET) != 0) {
-        ret =
-            stream_fail(error, TOOL_EIO, 0, "see the cause", "seeking failed: %s", strerror(errno));
+        ret = stream_fail(error, RESUME_IMPORT_ERRNO(errno), 0, "see the cause",
+                          "seeking failed: %s", strerror(errno));
     } else {
         ret = stream_open_fd(&stream, fd, error);
         if (ret == 0) {
@@ -199,12 +236,41 @@ static uint64_t page_number(const struct ram *ram, uint32_t block, uint64_t offs
     return ram->first[block] + offset / STREAM_PAGE_SIZE;
 }
 
-int ram_page_info(const struct ram *ram, uint32_t block, uint64_t block_offset,
-                  struct ram_page_info *out)
+static int read_bytes(const struct ram *ram, uint64_t offset, void *out, size_t length,
+                      struct stream_error *error)
 {
-    if (!inside(ram, block, block_offset))
-        return RESUME_EINVAL;
-    uint64_t entry = ram->index[page_number(ram, block, block_offset)];
+    const struct import_file own = {.fd = ram->fd, .size = ram->length, .name = "the stream"};
+    if (ram->memory == NULL)
+        return stream_read_at(ram->file != NULL ? ram->file : &own, offset, out, length, error);
+    if (offset > ram->length || ram->length - offset < length)
+        return stream_fail(error, RESUME_ETRUNC, offset, NULL, "the page is beyond the end");
+    memcpy(out, ram->memory + offset, length);
+    return 0;
+}
+
+/* Of a mapped-ram file: pages whose bit is clear are zero, whatever lies in their place. */
+static int mapped_info(const struct ram *ram, const struct stream_block *block, uint64_t page,
+                       struct ram_page_info *out, struct stream_error *error)
+{
+    uint8_t bits;
+    int ret = read_bytes(ram, block->bitmap_offset + page / 8, &bits, sizeof(bits), error);
+    if (ret != 0)
+        return ret;
+    *out = (struct ram_page_info){.kind = RAM_PAGE_FILL};
+    if (bits >> page % 8 & 1) {
+        out->kind = RAM_PAGE_DATA;
+        out->offset = block->pages_offset + page * STREAM_PAGE_SIZE;
+    }
+    return 0;
+}
+
+static int page_info(const struct ram *ram, uint32_t number, uint64_t page,
+                     struct ram_page_info *out, struct stream_error *error)
+{
+    const struct stream_block *block = &ram->blocks[number];
+    if (block->pages_offset != 0)
+        return mapped_info(ram, block, page, out, error);
+    uint64_t entry = ram->index != NULL ? ram->index[ram->first[number] + page] : 0;
     *out = (struct ram_page_info){.kind = (enum ram_page_kind)(entry & 0xff)};
     if (out->kind == RAM_PAGE_DATA)
         out->offset = entry >> ENTRY_SHIFT;
@@ -213,38 +279,24 @@ int ram_page_info(const struct ram *ram, uint32_t block, uint64_t block_offset,
     return 0;
 }
 
-static int read_data(struct ram *ram, uint64_t offset, uint8_t *out, struct stream_error *error)
+int ram_page_info(const struct ram *ram, uint32_t block, uint64_t block_offset,
+                  struct ram_page_info *out)
 {
-    size_t done = 0;
-    if (offset > ram->length || ram->length - offset < STREAM_PAGE_SIZE)
-        return stream_fail(error, RESUME_ETRUNC, offset, NULL, "the page is beyond the end");
-    if (ram->memory != NULL) {
-        memcpy(out, ram->memory + offset, STREAM_PAGE_SIZE);
-        return 0;
-    }
-    while (done < STREAM_PAGE_SIZE) {
-        ssize_t got = pread(ram->fd, out + done, STREAM_PAGE_SIZE - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            ram->io_error = errno;
-            return stream_fail(error, TOOL_EIO, offset + done, "see the cause",
-                               "reading failed: %s", strerror(errno));
-        }
-        if (got == 0)
-            return stream_fail(error, RESUME_ETRUNC, offset + done, NULL,
-                               "the file became shorter while it was read");
-        done += (size_t)got;
-    }
-    return 0;
+    if (!inside(ram, block, block_offset))
+        return RESUME_EINVAL;
+    return page_info(ram, block, block_offset / STREAM_PAGE_SIZE, out, NULL);
 }
 
-static int read_number(struct ram *ram, uint64_t number, uint8_t *out, struct stream_error *error)
+static int read_page(const struct ram *ram, uint32_t block, uint64_t page, uint8_t *out,
+                     struct stream_error *error)
 {
-    uint64_t entry = ram->index[number];
-    if ((entry & 0xff) == RAM_PAGE_DATA)
-        return read_data(ram, entry >> ENTRY_SHIFT, out, error);
-    memset(out, (int)(entry >> ENTRY_SHIFT), STREAM_PAGE_SIZE);
+    struct ram_page_info info;
+    int ret = page_info(ram, block, page, &info, error);
+    if (ret != 0)
+        return ret;
+    if (info.kind == RAM_PAGE_DATA)
+        return read_bytes(ram, info.offset, out, STREAM_PAGE_SIZE, error);
+    memset(out, info.fill, STREAM_PAGE_SIZE);
     return 0;
 }
 
@@ -253,7 +305,7 @@ int ram_read_page(struct ram *ram, uint32_t block, uint64_t block_offset, void *
 {
     if (!inside(ram, block, block_offset))
         return invalid(error, "a page that is in no RAM block");
-    return read_number(ram, page_number(ram, block, block_offset), out, error);
+    return read_page(ram, block, block_offset / STREAM_PAGE_SIZE, out, error);
 }
 
 int ram_add_range(struct ram *ram, const struct ram_range *range, struct stream_error *error)
@@ -329,7 +381,10 @@ static void *phys_page(void *ctx, resume_pa_t pa)
     uint8_t *page = ram->cache + slot * STREAM_PAGE_SIZE;
     if (ram->cache_tag[slot] != number + 1) {
         ram->cache_tag[slot] = 0;
-        if (read_number(ram, number, page, NULL) != 0)
+        int ret = read_page(ram, block, offset / STREAM_PAGE_SIZE, page, NULL);
+        if (stream_error_is_io(ret))
+            ram->io_error = RESUME_IMPORT_ERRNO(ret); /* which is its own inverse */
+        if (ret != 0)
             return NULL;
         ram->cache_tag[slot] = number + 1;
     }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* What the sections before the devices mean. */
-#include "stream_internal.h"
-
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "importer.h"
+#include "stream_internal.h"
 
 /* Migration commands that make of the stream something else than a plain one. */
 enum {
@@ -53,105 +55,6 @@ static int read_header(struct stream *stream, struct stream_event *event,
                            "stream version %u, only version 3 is known", event->version);
     stream_take(stream, 8);
     stream->state = STREAM_STATE_TOP;
-    return 0;
-}
-
-/* Capabilities that change how the rest is written; the others do not concern a reader. */
-static int check_capability(const char *name, uint64_t offset, struct stream_error *error)
-{
-    static const char *const refused[] = {"x-ignore-shared", "mapped-ram",   "fixed-ram",
-                                          "multifd",         "x-colo",       "compress",
-                                          "xbzrle",          "rdma-pin-all", "postcopy-ram"};
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        if (strcmp(name, refused[i]) == 0)
-            return stream_fail(error, RESUME_EUNSUPPORTED, offset, stream_hint_plain,
-                               "the stream was made with migration capability %s", name);
-    }
-    return 0;
-}
-
-static int read_capabilities(struct stream *stream, struct stream_error *error)
-{
-    char name[256];
-    uint32_t count;
-    int ret = stream_take_be32(stream, &count, "the list of capabilities", error);
-    if (ret != 0)
-        return ret;
-    if (count > 256)
-        return stream_fail(error, RESUME_ELENGTH, stream_position(stream) - 4, NULL,
-                           "%u migration capabilities, at most 256 are believed", count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t offset = stream_position(stream);
-        ret = stream_take_short_name(stream, name, "the name of a capability", error);
-        if (ret == 0)
-            ret = check_capability(name, offset, error);
-        if (ret != 0)
-            return ret;
-    }
-    return 0;
-}
-
-static int read_configuration_part(struct stream *stream, struct stream_error *error)
-{
-    char name[256];
-    uint32_t value;
-    uint64_t offset = stream_position(stream);
-    stream_take(stream, 1);
-    int ret =
-        stream_take_short_name(stream, name, "the name of a part of the configuration", error);
-    if (ret == 0)
-        ret = stream_take_be32(stream, &value, "the configuration", error); /* version */
-    if (ret != 0)
-        return ret;
-    if (strcmp(name, "configuration/capabilities") == 0)
-        return read_capabilities(stream, error);
-    if (strcmp(name, "configuration/uuid") == 0) {
-        ret = stream_want(stream, 16, "the machine's UUID", error);
-        if (ret == 0)
-            stream_take(stream, 16);
-        return ret;
-    }
-    if (strcmp(name, "configuration/target-page-bits") == 0) {
-        ret = stream_take_be32(stream, &value, "the page size", error);
-        if (ret == 0 && value != 12)
-            ret = stream_fail(error, RESUME_EUNSUPPORTED, offset, "use an x86 machine",
-                              "pages of 2^%u bytes, expected 2^12", value);
-        return ret;
-    }
-    return stream_fail(error, RESUME_EUNSUPPORTED, offset, stream_hint_plain,
-                       "the configuration has a part \"%s\" that is not known", name);
-}
-
-static int read_configuration(struct stream *stream, struct stream_event *event,
-                              struct stream_error *error)
-{
-    uint32_t length;
-    if (stream->configured || stream->ram_started)
-        return stream_fail(error, RESUME_ECONSISTENT, stream_position(stream), NULL,
-                           "a configuration section out of place");
-    stream_take(stream, 1);
-    int ret = stream_take_be32(stream, &length, "the configuration", error);
-    if (ret != 0)
-        return ret;
-    if (length == 0 || length >= sizeof(stream->machine))
-        return stream_fail(error, RESUME_ELENGTH, stream_position(stream) - 4, NULL,
-                           "a machine name of %u bytes, expected 1 to 255", length);
-    ret = stream_take_name(stream, length, stream->machine, "the machine's name", error);
-    for (uint32_t parts = 0; ret == 0; parts++) {
-        ret = stream_want(stream, 1, "the configuration", error);
-        if (ret != 0 || *stream_cursor(stream) != STREAM_TYPE_SUBSECTION)
-            break;
-        if (parts == 64)
-            return stream_fail(error, RESUME_ELENGTH, stream_position(stream), NULL,
-                               "the configuration has more than 64 parts");
-        ret = read_configuration_part(stream, error);
-    }
-    if (ret != 0) {
-        stream->machine[0] = '\0';
-        return ret;
-    }
-    stream->configured = true;
-    event->kind = STREAM_CONFIGURATION;
     return 0;
 }
 
@@ -241,7 +144,7 @@ static int read_top(struct stream *stream, struct stream_event *event, struct st
     uint8_t type = *stream_cursor(stream);
     switch (type) {
     case STREAM_TYPE_CONFIGURATION:
-        return read_configuration(stream, event, error);
+        return stream_read_configuration(stream, event, error);
     case STREAM_TYPE_COMMAND:
         return read_command(stream, event, error);
     case STREAM_TYPE_START:
@@ -301,6 +204,76 @@ uint32_t stream_block_find(const struct stream *stream, const char *name)
     return UINT32_MAX;
 }
 
+/*
+ * What a mapped-ram file has with each block: version, page size, where bitmap and pages are. The
+ * pages follow, and after them the next block. Offsets are those of the file that QEMU wrote, which
+ * may have had something else before the stream.
+ */
+static int read_mapped_header(struct stream *stream, struct stream_block *block,
+                              struct stream_error *error)
+{
+    uint64_t offset = stream_position(stream);
+    uint64_t bitmap_bytes = (block->length / STREAM_PAGE_SIZE + 63) / 64 * 8;
+    uint32_t version = 0;
+    uint64_t page_size = 0;
+    uint64_t bitmap = 0;
+    uint64_t pages = 0;
+    int ret = stream_take_be32(stream, &version, "the header of a RAM block's pages", error);
+    if (ret == 0)
+        ret = stream_take_be64(stream, &page_size, "the header of a RAM block's pages", error);
+    if (ret == 0)
+        ret = stream_take_be64(stream, &bitmap, "the header of a RAM block's pages", error);
+    if (ret == 0)
+        ret = stream_take_be64(stream, &pages, "the header of a RAM block's pages", error);
+    if (ret != 0)
+        return ret;
+    if (version != 1 || page_size != STREAM_PAGE_SIZE)
+        return stream_fail(error, RESUME_EVERSION, offset, NULL,
+                           "mapped-ram of version %u with pages of %llu bytes, expected 1 and 4096",
+                           version, (unsigned long long)page_size);
+    uint64_t here = stream_position(stream);
+    if (stream->block_count == 0)
+        stream->shift = bitmap - here;
+    if (bitmap < here || bitmap - here != stream->shift || pages < bitmap ||
+        pages - bitmap < bitmap_bytes || pages - stream->shift > stream->file->size ||
+        block->length > stream->file->size - (pages - stream->shift))
+        return stream_fail(
+            error, RESUME_ELENGTH, offset, NULL,
+            "the pages of RAM block \"%s\" are said to be at 0x%llx, their bitmap at "
+            "0x%llx, in a file of 0x%llx bytes",
+            block->name, (unsigned long long)pages, (unsigned long long)bitmap,
+            (unsigned long long)stream->file->size);
+    block->bitmap_offset = here;
+    block->pages_offset = pages - stream->shift;
+    return stream_jump(stream, block->pages_offset + block->length, error);
+}
+
+static int read_block(struct stream *stream, uint64_t left, struct stream_error *error)
+{
+    struct stream_block block = {.length = 0};
+    uint64_t offset = stream_position(stream);
+    if (stream->block_count == STREAM_BLOCK_MAX)
+        return stream_fail(error, RESUME_ELENGTH, offset, NULL, "more than %u RAM blocks",
+                           STREAM_BLOCK_MAX);
+    int ret = stream_take_short_name(stream, block.name, "a RAM block's name", error);
+    if (ret == 0)
+        ret = stream_take_be64(stream, &block.length, "a RAM block's length", error);
+    if (ret != 0)
+        return ret;
+    if (block.length > left || block.length % STREAM_PAGE_SIZE != 0)
+        return stream_fail(error, RESUME_ELENGTH, offset, stream_hint_plain,
+                           "RAM block \"%s\" of 0x%llx bytes; the list says 0x%llx remain",
+                           block.name, (unsigned long long)block.length, (unsigned long long)left);
+    if (stream_block_find(stream, block.name) != UINT32_MAX)
+        return stream_fail(error, RESUME_EDUPLICATE, offset, NULL,
+                           "RAM block \"%s\" is listed twice", block.name);
+    if (stream->mapped)
+        ret = read_mapped_header(stream, &block, error);
+    if (ret == 0)
+        stream->blocks[stream->block_count++] = block;
+    return ret;
+}
+
 /* The list of blocks; @total is the sum of their lengths. */
 static int read_blocks(struct stream *stream, struct stream_event *event, uint64_t total,
                        struct stream_error *error)
@@ -315,31 +288,14 @@ static int read_blocks(struct stream *stream, struct stream_event *event, uint64
                            (unsigned long long)total, (unsigned long long)STREAM_RAM_MAX);
     stream->blocks = calloc(STREAM_BLOCK_MAX, sizeof(*stream->blocks));
     if (stream->blocks == NULL)
-        return stream_fail(error, TOOL_ENOMEM, event->offset, NULL, "out of memory");
+        return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), event->offset, NULL,
+                           "out of memory");
     while (sum < total) {
-        struct stream_block block;
         stream_let_go(stream);
-        uint64_t offset = stream_position(stream);
-        if (stream->block_count == STREAM_BLOCK_MAX)
-            return stream_fail(error, RESUME_ELENGTH, offset, NULL, "more than %u RAM blocks",
-                               STREAM_BLOCK_MAX);
-        int ret = stream_take_short_name(stream, block.name, "a RAM block's name", error);
-        if (ret == 0)
-            ret = stream_want(stream, 8, "a RAM block's length", error);
+        int ret = read_block(stream, total - sum, error);
         if (ret != 0)
             return ret;
-        block.length = stream_be64(stream_cursor(stream));
-        stream_take(stream, 8);
-        if (block.length > total - sum || block.length % STREAM_PAGE_SIZE != 0)
-            return stream_fail(error, RESUME_ELENGTH, offset, stream_hint_plain,
-                               "RAM block \"%s\" of 0x%llx bytes; the list says 0x%llx remain",
-                               block.name, (unsigned long long)block.length,
-                               (unsigned long long)(total - sum));
-        if (stream_block_find(stream, block.name) != UINT32_MAX)
-            return stream_fail(error, RESUME_EDUPLICATE, offset, NULL,
-                               "RAM block \"%s\" is listed twice", block.name);
-        sum += block.length;
-        stream->blocks[stream->block_count++] = block;
+        sum += stream->blocks[stream->block_count - 1].length;
     }
     event->kind = STREAM_MEMORY;
     return 0;
@@ -366,6 +322,9 @@ static int read_page(struct stream *stream, struct stream_event *event, uint64_t
                            "a page that continues a RAM block before any block was named");
     }
     const struct stream_block *block = &stream->blocks[stream->last_block];
+    if (stream->mapped)
+        return stream_fail(error, RESUME_ECONSISTENT, event->offset, NULL,
+                           "a page among the sections of a mapped-ram file");
     if (address >= block->length)
         return stream_fail(error, RESUME_ELENGTH, event->offset, NULL,
                            "page 0x%llx of RAM block \"%s\", which has 0x%llx bytes",
@@ -492,4 +451,9 @@ const struct stream_block *stream_blocks(const struct stream *stream, uint32_t *
 {
     *ret_count = stream->block_count;
     return stream->blocks;
+}
+
+bool stream_is_mapped(const struct stream *stream)
+{
+    return stream->mapped;
 }

@@ -49,12 +49,25 @@ int stream_want(struct stream *stream, size_t length, const char *what, struct s
 /* Serves (or leaves out) the window up to file offset @offset, which lies in it. */
 int stream_drain(struct stream *stream, uint64_t offset, bool serve, struct stream_error *error);
 
+/* Reads the configuration section, whose type byte can be read at the cursor. */
+int stream_read_configuration(struct stream *stream, struct stream_event *event,
+                              struct stream_error *error);
+
+/* As import_read, with the other kind of diagnosis. */
+int stream_read_at(const struct import_file *file, uint64_t offset, void *buffer, size_t length,
+                   struct stream_error *error);
+
+/* Goes on at file offset @offset, which is not behind the cursor. Only of `file`. */
+int stream_jump(struct stream *stream, uint64_t offset, struct stream_error *error);
+
 /* Consume a name of @length bytes, one that is preceded by its length in a byte, a number. */
 int stream_take_name(struct stream *stream, size_t length, char *out, const char *what,
                      struct stream_error *error);
 int stream_take_short_name(struct stream *stream, char out[256], const char *what,
                            struct stream_error *error);
 int stream_take_be32(struct stream *stream, uint32_t *ret_value, const char *what,
+                     struct stream_error *error);
+int stream_take_be64(struct stream *stream, uint64_t *ret_value, const char *what,
                      struct stream_error *error);
 
 #endif

@@ -9,17 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "importer.h"
+
 /* The window: large enough that reads dominate, small enough for a CPU's second-level cache. */
 #define WINDOW_SIZE ((size_t)256 << 10)
+/* The first read of a file of which perhaps only the head is wanted. */
+#define AHEAD_SIZE ((size_t)8 << 10)
 
 const char stream_hint_again[] = "take the snapshot again";
 const char stream_hint_plain[] =
     "take the snapshot without migration capabilities such as xbzrle, compress, multifd, "
     "mapped-ram, postcopy-ram or x-ignore-shared";
 
-bool tool_error_is_io(int code)
+bool stream_error_is_io(int code)
 {
-    return code <= TOOL_EIO;
+    return code <= STREAM_ESINK;
 }
 
 int stream_fail(struct stream_error *error, int code, uint64_t offset, const char *hint,
@@ -37,6 +41,18 @@ int stream_fail(struct stream_error *error, int code, uint64_t offset, const cha
     return code;
 }
 
+int stream_read_at(const struct import_file *file, uint64_t offset, void *buffer, size_t length,
+                   struct stream_error *error)
+{
+    struct resume_import_error cause;
+    int ret = import_read(file, offset, buffer, length, &cause);
+    if (ret == 0)
+        return 0;
+    return stream_fail(error, ret, cause.offset,
+                       stream_error_is_io(ret) ? "see the cause" : stream_hint_again,
+                       "reading failed: %.200s", cause.why);
+}
+
 static int open_common(struct stream *stream)
 {
     memset(stream, 0, sizeof(*stream));
@@ -49,12 +65,24 @@ int stream_open_fd(struct stream *stream, int fd, struct stream_error *error)
 {
     uint8_t *buffer = malloc(WINDOW_SIZE);
     if (buffer == NULL)
-        return stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+        return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                           "out of memory");
     open_common(stream);
     stream->fd = fd;
     stream->buffer = buffer;
     stream->data = buffer;
     stream->capacity = WINDOW_SIZE;
+    return 0;
+}
+
+int stream_open_file(struct stream *stream, const struct import_file *file,
+                     struct stream_error *error)
+{
+    int ret = stream_open_fd(stream, -1, error);
+    if (ret != 0)
+        return ret;
+    stream->file = file;
+    stream->ahead = AHEAD_SIZE;
     return 0;
 }
 
@@ -97,7 +125,7 @@ int stream_drain(struct stream *stream, uint64_t offset, bool serve, struct stre
         size_t length = (size_t)(offset - stream->sunk);
         if (stream->sink(stream->sink_ctx, stream->data + from, length) != 0) {
             stream->failed = true;
-            return stream_fail(error, TOOL_ESINK, stream->sunk, NULL,
+            return stream_fail(error, STREAM_ESINK, stream->sunk, NULL,
                                "the stream could not be passed on");
         }
     }
@@ -123,24 +151,43 @@ int stream_sink_skip(struct stream *stream, uint64_t offset, struct stream_error
     return sink_step(stream, offset, false, error);
 }
 
-/* One read. Returns 0 also at the end of the input (then at_eof is set). */
-static int fill(struct stream *stream, struct stream_error *error)
+/*
+ * One read from the source, which goes on at file offset @offset. @ret_length is 0 at its end, and
+ * only then.
+ */
+static int read_some(struct stream *stream, uint64_t offset, uint8_t *buffer, size_t capacity,
+                     size_t *ret_length, struct stream_error *error)
 {
+    if (stream->file != NULL) {
+        uint64_t left = stream->file->size > offset ? stream->file->size - offset : 0;
+        size_t length = capacity < stream->ahead ? capacity : stream->ahead;
+        length = left < length ? (size_t)left : length;
+        stream->ahead = stream->ahead * 2 < WINDOW_SIZE ? stream->ahead * 2 : WINDOW_SIZE;
+        *ret_length = length;
+        return stream_read_at(stream->file, offset, buffer, length, error);
+    }
     for (;;) {
-        ssize_t got =
-            read(stream->fd, stream->buffer + stream->filled, stream->capacity - stream->filled);
-        if (got > 0) {
-            stream->filled += (size_t)got;
-            return 0;
-        }
-        if (got == 0) {
-            stream->at_eof = true;
+        ssize_t got = read(stream->fd, buffer, capacity);
+        if (got >= 0) {
+            *ret_length = (size_t)got;
             return 0;
         }
         if (errno != EINTR)
-            return stream_fail(error, TOOL_EIO, stream->base + stream->filled, "see the cause",
+            return stream_fail(error, RESUME_IMPORT_ERRNO(errno), offset, "see the cause",
                                "reading failed: %s", strerror(errno));
     }
+}
+
+/* One read into the window. Returns 0 also at the end of the input (then at_eof is set). */
+static int fill(struct stream *stream, struct stream_error *error)
+{
+    size_t length = 0;
+    int ret = read_some(stream, stream->base + stream->filled, stream->buffer + stream->filled,
+                        stream->capacity - stream->filled, &length, error);
+    if (ret == 0 && length == 0)
+        stream->at_eof = true;
+    stream->filled += length;
+    return ret;
 }
 
 /*
@@ -222,6 +269,36 @@ int stream_take_be32(struct stream *stream, uint32_t *ret_value, const char *wha
     return ret;
 }
 
+int stream_take_be64(struct stream *stream, uint64_t *ret_value, const char *what,
+                     struct stream_error *error)
+{
+    int ret = stream_want(stream, 8, what, error);
+    if (ret == 0) {
+        *ret_value = stream_be64(stream_cursor(stream));
+        stream_take(stream, 8);
+    }
+    return ret;
+}
+
+int stream_jump(struct stream *stream, uint64_t offset, struct stream_error *error)
+{
+    uint64_t position = stream_position(stream);
+    if (offset < position || offset > stream->file->size)
+        return stream_fail(error, offset < position ? RESUME_ECONSISTENT : RESUME_ETRUNC, position,
+                           stream_hint_again,
+                           "what follows is said to be at 0x%llx, in a file of 0x%llx bytes",
+                           (unsigned long long)offset, (unsigned long long)stream->file->size);
+    if (offset - position <= stream->filled - stream->end) {
+        stream_take(stream, (size_t)(offset - position));
+        return 0;
+    }
+    stream->base = offset;
+    stream->sunk = offset;
+    stream->start = stream->end = stream->filled = 0;
+    stream->ahead = AHEAD_SIZE;
+    return 0;
+}
+
 /* Reads to the end of the input into a buffer that grows. */
 static int read_tail(struct stream *stream, struct stream_error *error)
 {
@@ -245,23 +322,24 @@ static int read_tail(struct stream *stream, struct stream_error *error)
             tail = larger;
             capacity *= 2;
         }
-        ssize_t got = read(stream->fd, tail + length, capacity - length);
-        if (got < 0 && errno != EINTR) {
+        size_t got = 0;
+        int ret = read_some(stream, stream_position(stream) + length, tail + length,
+                            capacity - length, &got, error);
+        if (ret != 0) {
             free(tail);
-            return stream_fail(error, TOOL_EIO, stream_position(stream) + length, "see the cause",
-                               "reading failed: %s", strerror(errno));
+            return ret;
         }
         if (got == 0)
             stream->at_eof = true;
-        else if (got > 0)
-            length += (size_t)got;
+        length += got;
     }
     stream->tail = tail;
     stream->tail_length = length;
     return 0;
 no_memory:
     free(tail);
-    return stream_fail(error, TOOL_ENOMEM, stream_position(stream), NULL, "out of memory");
+    return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), stream_position(stream), NULL,
+                       "out of memory");
 }
 
 int stream_tail(struct stream *stream, const uint8_t **ret_data, size_t *ret_length,
@@ -272,7 +350,7 @@ int stream_tail(struct stream *stream, const uint8_t **ret_data, size_t *ret_len
     if (stream->failed || stream->state != STREAM_STATE_DEVICES)
         return stream_fail(error, RESUME_EINVAL, stream_position(stream), NULL,
                            "the device sections have not been reached");
-    if (stream->fd >= 0) {
+    if (stream->buffer != NULL) {
         if (stream->tail == NULL) {
             int ret = read_tail(stream, error);
             if (ret != 0)

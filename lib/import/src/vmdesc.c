@@ -2,6 +2,7 @@
 /* Walking the device sections with their description. */
 #include "vmdesc.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +62,8 @@ static int fail(const struct walk *walk, int code, const char *what)
 
 static int no_memory(const struct walk *walk)
 {
-    return stream_fail(walk->error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+    return stream_fail(walk->error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                       "out of memory");
 }
 
 /* A copy of the current path that lives as long as the vmdesc. */
@@ -455,7 +457,8 @@ int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_
         return ret;
     struct walk *walk = calloc(1, sizeof(*walk));
     if (walk == NULL) {
-        ret = stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+        ret = stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                          "out of memory");
     } else {
         walk->desc = &out;
         walk->error = error;

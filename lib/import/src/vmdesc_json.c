@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "importer.h"
+#include "stream_internal.h"
 #include "vmdesc.h"
 
 /* QEMU escapes control characters, so in the text itself there is no byte 06 to mistake. */
@@ -64,7 +65,8 @@ int vmdesc_json_parse(const uint8_t *text, size_t length, uint64_t offset, json_
     json_t *root = json_loadb((const char *)text, length, 0, &json_error);
     if (root == NULL) {
         if (json_error_code(&json_error) == json_error_out_of_memory)
-            return stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
+            return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                               "out of memory");
         uint64_t at = json_error.position > 0 ? (uint64_t)json_error.position : 0;
         return stream_fail(error, RESUME_ERESERVED, offset + at, NULL,
                            "the description of the device sections is not valid JSON");
@@ -248,27 +250,10 @@ static uint64_t sections_length(json_t *root)
     return sum;
 }
 
-static int read_at(int fd, uint8_t *buffer, size_t length, uint64_t offset,
-                   struct stream_error *error)
+int vmdesc_find_tail_file(const struct import_file *file, uint64_t *ret_offset,
+                          struct stream_error *error)
 {
-    size_t done = 0;
-    while (done < length) {
-        ssize_t got = pread(fd, buffer + done, length - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return stream_fail(error, TOOL_EIO, offset + done, "see the cause",
-                               "reading failed: %s", strerror(errno));
-        if (got == 0)
-            return stream_fail(error, RESUME_ETRUNC, offset + done, NULL,
-                               "the file became shorter while it was read");
-        done += (size_t)got;
-    }
-    return 0;
-}
-
-int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct stream_error *error)
-{
+    const uint64_t length = file->size;
     uint64_t size = (uint64_t)256 << 10;
     size_t index = 0;
     uint8_t *buffer = NULL;
@@ -281,8 +266,9 @@ int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct strea
         free(buffer);
         buffer = malloc(size > 0 ? (size_t)size : 1);
         if (buffer == NULL)
-            return stream_fail(error, TOOL_ENOMEM, STREAM_NO_OFFSET, NULL, "out of memory");
-        ret = read_at(fd, buffer, (size_t)size, length - size, error);
+            return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                               "out of memory");
+        ret = stream_read_at(file, length - size, buffer, (size_t)size, error);
         if (ret != 0)
             break;
         ret = vmdesc_json_locate(buffer, (size_t)size, &index);
@@ -310,4 +296,10 @@ int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct strea
     }
     free(buffer);
     return ret;
+}
+
+int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct stream_error *error)
+{
+    const struct import_file file = {.fd = fd, .size = length, .name = "the stream"};
+    return vmdesc_find_tail_file(&file, ret_offset, error);
 }
