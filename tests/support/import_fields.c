@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * import_fields INPUT - print all that is known of each vCPU, a field a line: "0 rax 1f". A migration stream
- * is read as resumectl reads it, everything else through the importers. For tests that compare.
+ * import_fields [--resumectl] INPUT - print all that is known of each vCPU, a field a line: "0 rax 1f".
+ * Through the importers; with --resumectl a migration stream is read as that reads it. For tests that
+ * compare.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,14 +81,10 @@ static int print_import(const char *path)
 
 int main(int argc, char **argv)
 {
-    char magic[4] = "";
-    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    if (file == NULL) {
-        fprintf(stderr, "import_fields: no input, or it cannot be opened\n");
-        return 2;
-    }
-    size_t got = fread(magic, 1, sizeof(magic), file);
-    fclose(file);
-    return got == 4 && memcmp(magic, "QEVM", 4) == 0 ? print_stream(argv[1])
-                                                     : print_import(argv[1]);
+    if (argc == 3 && strcmp(argv[1], "--resumectl") == 0)
+        return print_stream(argv[2]);
+    if (argc == 2)
+        return print_import(argv[1]);
+    fprintf(stderr, "import_fields: give one input\n");
+    return 2;
 }

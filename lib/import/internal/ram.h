@@ -86,7 +86,10 @@ int ram_add(struct ram *ram, const struct stream *stream, const struct stream_ev
  */
 int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_error *error);
 
-/* ram_index - index the whole stream of ram_begin_file. Errors: those of stream_next and ram_add. */
+/*
+ * ram_index - index the whole stream of ram_begin_file. Blocks that were added before stay.
+ * Errors: those of stream_next and ram_add.
+ */
 int ram_index(struct ram *ram, struct stream_error *error);
 
 /* ram_close - free. A zeroed or closed one is fine. */

@@ -79,6 +79,7 @@ struct vmdesc {
     size_t json_length;  /* bytes */
     struct json_t *root; /* the parsed description; borrowed by whoever reads it */
     void *strings;       /* private: storage for paths */
+    uint8_t *owned;      /* private: the tail, when vmdesc_open_end has read it */
 };
 
 /*
@@ -93,6 +94,20 @@ struct vmdesc {
 int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_t offset,
                 struct stream_error *error);
 
+/*
+ * vmdesc_open_end - the same from a file, of which only the end is read: the description, and by it
+ * the sections, which must be as described and follow upon the footer of section @before (the RAM).
+ * Fails where vmdesc_find_tail may guess wrong.
+ * @least: file offset before which the sections cannot begin.
+ * Errors: those of vmdesc_open and vmdesc_find_tail; ECONSISTENT (no such footer there).
+ */
+int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_t least,
+                    uint32_t before, struct stream_error *error);
+
+/* vmdesc_open_from - the same, when it is known where the sections begin. */
+int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64_t offset,
+                     struct stream_error *error);
+
 /* vmdesc_close - free. A zeroed or closed one is fine. */
 void vmdesc_close(struct vmdesc *desc);
 
@@ -105,8 +120,6 @@ void vmdesc_close(struct vmdesc *desc);
  * Errors: EMISSING, ELENGTH, ERESERVED, RESUME_IMPORT_ERRNO.
  */
 int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct stream_error *error);
-int vmdesc_find_tail_file(const struct import_file *file, uint64_t *ret_offset,
-                          struct stream_error *error);
 
 /* The @nth (from 0) section of this name in stream order, or NULL. */
 const struct vmdesc_section *vmdesc_section_nth(const struct vmdesc *desc, const char *name,

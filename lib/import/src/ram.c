@@ -160,7 +160,7 @@ static int walk(struct ram *ram, struct stream *stream, uint64_t *ret_tail_offse
     struct stream_event event;
     do {
         int ret = stream_next(stream, &event, error);
-        if (ret == 0)
+        if (ret == 0 && !(event.kind == STREAM_MEMORY && ram->blocks != NULL))
             ret = ram_add(ram, stream, &event, error);
         if (ret != 0)
             return ret;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmdesc_internal.h"
 #include "vmdesc_json.h"
 
 #define PATH_MAX_LENGTH 1024u
@@ -51,13 +52,14 @@ struct walk {
     char path[PATH_MAX_LENGTH];
 };
 
-static const char hint_description[] =
+const char vmdesc_hint_description[] =
     "take the snapshot again, without -machine suppress-vmdesc=on";
 
 static int fail(const struct walk *walk, int code, const char *what)
 {
-    return stream_fail(walk->error, code, walk->desc->tail_offset + walk->pos, hint_description,
-                       "device sections, in \"%.100s\": %s", walk->path, what);
+    return stream_fail(walk->error, code, walk->desc->tail_offset + walk->pos,
+                       vmdesc_hint_description, "device sections, in \"%.100s\": %s", walk->path,
+                       what);
 }
 
 static int no_memory(const struct walk *walk)
@@ -312,23 +314,25 @@ static int read_section_header(struct walk *walk, const struct vmdesc_json_secti
     if (left < 6 || left < 6 + (size_t)p[5] + 8)
         return fail(walk, RESUME_ETRUNC, "the stream ends in a section's header");
     if (p[0] != STREAM_TYPE_FULL)
-        return stream_fail(
-            walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos, hint_description,
-            "byte 0x%02x where device section \"%.100s\" was expected", p[0], json->name);
+        return stream_fail(walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos,
+                           vmdesc_hint_description,
+                           "byte 0x%02x where device section \"%.100s\" was expected", p[0],
+                           json->name);
     if (p[5] != length || memcmp(p + 6, json->name, length) != 0)
         return stream_fail(walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos,
-                           hint_description, "another device section where \"%.100s\" was expected",
-                           json->name);
+                           vmdesc_hint_description,
+                           "another device section where \"%.100s\" was expected", json->name);
     section->id = stream_be32(p + 1);
     section->instance = stream_be32(p + 6 + length);
     section->version = stream_be32(p + 10 + length);
     if (section->instance != json->instance ||
         (json->has_version && section->version != json->version))
-        return stream_fail(
-            walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos, hint_description,
-            "device section \"%.100s\" instance %u version %u, described as %u "
-            "and %u",
-            json->name, section->instance, section->version, json->instance, json->version);
+        return stream_fail(walk->error, RESUME_ECONSISTENT, walk->desc->tail_offset + walk->pos,
+                           vmdesc_hint_description,
+                           "device section \"%.100s\" instance %u version %u, described as %u "
+                           "and %u",
+                           json->name, section->instance, section->version, json->instance,
+                           json->version);
     section->name = json->name;
     section->start = walk->pos;
     walk->pos += 6 + length + 8;
@@ -442,30 +446,33 @@ static int walk_sections(struct walk *walk)
     return 0;
 }
 
+int vmdesc_walk(struct vmdesc *desc, struct stream_error *error)
+{
+    struct walk *walk = calloc(1, sizeof(*walk));
+    if (walk == NULL)
+        return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                           "out of memory");
+    walk->desc = desc;
+    walk->error = error;
+    walk->limit = desc->vmdesc;
+    int ret = walk_sections(walk);
+    free(walk);
+    return ret;
+}
+
 int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_t offset,
                 struct stream_error *error)
 {
     struct vmdesc out = {.tail = tail, .tail_length = length, .tail_offset = offset};
     int ret = vmdesc_json_locate(tail, length, &out.vmdesc);
     if (ret != 0)
-        return stream_fail(error, ret, offset + length, hint_description,
+        return stream_fail(error, ret, offset + length, vmdesc_hint_description,
                            "no description of the device sections at the end of the stream");
     out.json = out.vmdesc + 5;
     out.json_length = stream_be32(tail + out.vmdesc + 1);
     ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &out.root, error);
-    if (ret != 0)
-        return ret;
-    struct walk *walk = calloc(1, sizeof(*walk));
-    if (walk == NULL) {
-        ret = stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
-                          "out of memory");
-    } else {
-        walk->desc = &out;
-        walk->error = error;
-        walk->limit = out.vmdesc;
-        ret = walk_sections(walk);
-        free(walk);
-    }
+    if (ret == 0)
+        ret = vmdesc_walk(&out, error);
     if (ret != 0)
         vmdesc_close(&out);
     else
@@ -484,5 +491,6 @@ void vmdesc_close(struct vmdesc *desc)
     free(desc->fields);
     free(desc->sections);
     json_decref(desc->root);
+    free(desc->owned);
     memset(desc, 0, sizeof(*desc));
 }

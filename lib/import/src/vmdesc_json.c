@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "importer.h"
-#include "stream_internal.h"
 #include "vmdesc.h"
 
 /* QEMU escapes control characters, so in the text itself there is no byte 06 to mistake. */
@@ -235,8 +233,7 @@ uint64_t vmdesc_json_length(json_t *fields, json_t *subsections, uint64_t limit)
     return sum;
 }
 
-/* Length of all device sections of a description, or more than STREAM_TAIL_MAX. */
-static uint64_t sections_length(json_t *root)
+uint64_t vmdesc_json_sections_length(json_t *root)
 {
     json_t *devices = json_object_get(root, "devices");
     uint64_t sum = 0;
@@ -248,58 +245,4 @@ static uint64_t sections_length(json_t *root)
         sum += vmdesc_json_length(section.fields, section.subsections, STREAM_TAIL_MAX);
     }
     return sum;
-}
-
-int vmdesc_find_tail_file(const struct import_file *file, uint64_t *ret_offset,
-                          struct stream_error *error)
-{
-    const uint64_t length = file->size;
-    uint64_t size = (uint64_t)256 << 10;
-    size_t index = 0;
-    uint8_t *buffer = NULL;
-    int ret;
-    for (;; size *= 4) {
-        if (size > VMDESC_JSON_MAX + 4096)
-            size = VMDESC_JSON_MAX + 4096;
-        if (size > length)
-            size = length;
-        free(buffer);
-        buffer = malloc(size > 0 ? (size_t)size : 1);
-        if (buffer == NULL)
-            return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
-                               "out of memory");
-        ret = stream_read_at(file, length - size, buffer, (size_t)size, error);
-        if (ret != 0)
-            break;
-        ret = vmdesc_json_locate(buffer, (size_t)size, &index);
-        if (ret == 0)
-            break;
-        ret = stream_fail(error, ret, length, NULL,
-                          "no description of the device sections at the end of the file");
-        if (size == length || size > VMDESC_JSON_MAX)
-            break;
-    }
-    if (ret == 0) {
-        uint64_t vmdesc = length - size + index;
-        json_t *root = NULL;
-        ret = vmdesc_json_parse(buffer + index + 5, stream_be32(buffer + index + 1), vmdesc + 5,
-                                &root, error);
-        if (ret == 0) {
-            uint64_t sections = sections_length(root) + 1;
-            json_decref(root);
-            if (sections > STREAM_TAIL_MAX || sections > vmdesc)
-                ret = stream_fail(error, RESUME_ELENGTH, vmdesc, NULL,
-                                  "the description is of more device state than there is");
-            else
-                *ret_offset = vmdesc - sections;
-        }
-    }
-    free(buffer);
-    return ret;
-}
-
-int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct stream_error *error)
-{
-    const struct import_file file = {.fd = fd, .size = length, .name = "the stream"};
-    return vmdesc_find_tail_file(&file, ret_offset, error);
 }

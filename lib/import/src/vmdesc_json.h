@@ -55,4 +55,7 @@ const char *vmdesc_json_field(json_t *json, struct vmdesc_json_field *out);
  */
 uint64_t vmdesc_json_length(json_t *fields, json_t *subsections, uint64_t limit);
 
+/* The bytes that all device sections take, headers and footers included; or > STREAM_TAIL_MAX. */
+uint64_t vmdesc_json_sections_length(json_t *root);
+
 #endif
