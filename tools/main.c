@@ -21,7 +21,12 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
     {"snapshot", "resumectl snapshot", snapshot_main, "take a snapshot of a running VM"},
     {"resume", "resumectl resume", resume_main, "resume a snapshot through UEFI firmware"},
-    {"inspect", "resumectl inspect", inspect_main, "show what a snapshot, stream or blob holds"},
+    {"inspect", "resumectl inspect", inspect_main,
+     "show the CPU state in a snapshot, dump or blob"},
+    {"convert", "resumectl convert", convert_main, "write the CPU state of an input as a blob"},
+    {"diff", "resumectl diff", diff_main, "compare the CPU state of two inputs"},
+    {"walk", "resumectl walk", walk_main, "translate an address through the guest's page tables"},
+    {"maps", "resumectl maps", maps_main, "list what the guest's page tables map"},
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 

@@ -10,6 +10,10 @@
 int snapshot_main(int argc, char **argv);
 int resume_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
+int convert_main(int argc, char **argv);
+int diff_main(int argc, char **argv); /* returns diff(1)'s exit codes */
+int walk_main(int argc, char **argv);
+int maps_main(int argc, char **argv);
 
 /* The version of the tool, "resumectl 0.1.0". */
 #define TOOL_NAME_VERSION "resumectl " RESUMECTL_VERSION
