@@ -1,6 +1,7 @@
-# What is installed, and how others find it: the libraries as resume::resume (host) and
-# resume::firmware, the trampoline to go with either, headers, pkg-config files, man pages.
-# resumectl and resume.efi install themselves.
+# What is installed, and how others find it. Components, which are the Debian packages too:
+#   core    the library as resume::resume (host) and resume::firmware, the trampoline to go with either
+#   import  resume::import, which reads CPU state on a host
+#   tools   resumectl, resume.efi and pvh-firmware.elf (each installs itself), man pages
 include(CMakePackageConfigHelpers)
 
 set(RESUME_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/resume")
@@ -17,13 +18,25 @@ endforeach()
 
 install(TARGETS resume resume_firmware resume_trampoline resume_trampoline_firmware
     EXPORT resumeTargets
-    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT resumeTargets NAMESPACE resume:: DESTINATION ${RESUME_PACKAGE_DIR})
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT core)
+install(EXPORT resumeTargets NAMESPACE resume:: DESTINATION ${RESUME_PACKAGE_DIR} COMPONENT core)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/lib/include/resume" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-    FILES_MATCHING PATTERN "*.h")
+    COMPONENT core FILES_MATCHING PATTERN "*.h")
 install(FILES "${PROJECT_SOURCE_DIR}/trampoline/trampoline.h"
-    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resume)
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resume COMPONENT core)
 
+# An export set of its own: who wants only the core does not need what the importers need.
+if(TARGET resume_import_installed)
+    set_target_properties(resume_import_installed PROPERTIES EXPORT_NAME import)
+    install(TARGETS resume_import_installed EXPORT resumeImportTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT import)
+    install(EXPORT resumeImportTargets NAMESPACE resume:: DESTINATION ${RESUME_PACKAGE_DIR}
+        COMPONENT import)
+    install(FILES "${PROJECT_SOURCE_DIR}/lib/import/include/resume/import.h"
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resume COMPONENT import)
+endif()
+
+list(JOIN RESUME_IMPORT_MODULES " " RESUME_PC_MODULES)
 configure_package_config_file(
     "${PROJECT_SOURCE_DIR}/cmake/resumeConfig.cmake.in" "${PROJECT_BINARY_DIR}/resumeConfig.cmake"
     INSTALL_DESTINATION ${RESUME_PACKAGE_DIR}
@@ -32,7 +45,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/resumeConfigVersion.cmak
     COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/resumeConfig.cmake"
     "${PROJECT_BINARY_DIR}/resumeConfigVersion.cmake"
-    DESTINATION ${RESUME_PACKAGE_DIR})
+    DESTINATION ${RESUME_PACKAGE_DIR} COMPONENT core)
 
 # The pkg-config files find the prefix from where they lie, so that the tree can be moved.
 cmake_path(IS_ABSOLUTE CMAKE_INSTALL_LIBDIR absolute)
@@ -56,15 +69,26 @@ foreach(variant IN ITEMS resume resume_firmware)
     configure_file("${PROJECT_SOURCE_DIR}/cmake/resume.pc.in"
         "${PROJECT_BINARY_DIR}/${RESUME_PC_NAME}.pc" @ONLY)
     install(FILES "${PROJECT_BINARY_DIR}/${RESUME_PC_NAME}.pc"
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT core)
 endforeach()
+if(TARGET resume_import_installed)
+    list(JOIN RESUME_IMPORT_MODULES ", " RESUME_PC_REQUIRES)
+    list(TRANSFORM RESUME_IMPORT_LIBRARIES PREPEND "-l" OUTPUT_VARIABLE RESUME_PC_LIBS)
+    list(JOIN RESUME_PC_LIBS " " RESUME_PC_LIBS)
+    configure_file("${PROJECT_SOURCE_DIR}/cmake/resume-import.pc.in"
+        "${PROJECT_BINARY_DIR}/resume-import.pc" @ONLY)
+    install(FILES "${PROJECT_BINARY_DIR}/resume-import.pc"
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT import)
+endif()
 
 if(RESUME_BUILD_TOOLS)
-    install(FILES
-        "${PROJECT_SOURCE_DIR}/docs/man/resumectl.1"
-        "${PROJECT_SOURCE_DIR}/docs/man/resumectl-snapshot.1"
-        "${PROJECT_SOURCE_DIR}/docs/man/resumectl-resume.1"
-        "${PROJECT_SOURCE_DIR}/docs/man/resumectl-inspect.1"
-        DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/man/" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+        COMPONENT tools FILES_MATCHING PATTERN "*.1")
 endif()
-install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/" DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT core
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.svg" PATTERN "man" EXCLUDE)
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" "${PROJECT_SOURCE_DIR}/README.md"
+    "${PROJECT_SOURCE_DIR}/SECURITY.md" "${PROJECT_SOURCE_DIR}/CHANGELOG.md"
+    DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT core)
+
+include(ResumePackage)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Installs libresume into a temporary prefix, moves it, and uses it from there as another project
-would: with find_package and with pkg-config. Also: docs/INTEGRATION.md shows the very code that is
-compiled here, docs/HANDOFF.md has the compiler's offsets and constants, and the man pages that are
-installed name the options that the tool has."""
+would: with find_package and with pkg-config, on a host and freestanding; and the same once more from the
+Debian packages, unpacked. Also: docs/INTEGRATION.md shows the very code that is compiled here,
+docs/HANDOFF.md has the compiler's offsets and constants, and the man pages that are installed name
+the options that the tool has."""
 
 import argparse
 import os
@@ -219,18 +220,172 @@ def manual(options, prefix):
                      f"options that do not exist: {sorted(page - help_options)}")
 
 
+def headers(options, prefix):
+    """What is installed compiles alone, as C and as C++, with every compiler that is here."""
+    include = os.path.join(prefix, "include")
+    names = sorted(os.path.relpath(os.path.join(path, name), include)
+                   for path, _, files in os.walk(include) for name in files)
+    compilers = {options.cc: "c"}
+    for name, language in (("gcc", "c"), ("clang", "c"), ("g++", "c++"), ("clang++", "c++")):
+        if shutil.which(name):
+            compilers[name] = language
+    source = os.path.join(prefix, "header.c")
+    for compiler, language in compilers.items():
+        standard = "-std=c11" if language == "c" else "-std=c++17"
+        for name in names:
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(f"#include <{name}>\n#include <{name}>\nextern int nothing;\n")
+            run(compiler, standard, "-x", language, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                "-I", include, "-fsyntax-only", source)
+    os.remove(source)
+
+
+def read_input(program, golden):
+    """The RIPs are those of the listing, which was taken of the same machine at the same stop."""
+    listing = os.path.join(golden, "import/registers_text/qemu-7.2-haswell-two-vcpus")
+    with open(listing, encoding="utf-8") as file:
+        wanted = re.findall(r"\bRIP=([0-9a-f]{16})", file.read())
+    for name, title, missing in ((listing, "listing", "xss"),
+                                 (os.path.join(golden, "import/elf_dump/qemu-7.2-two-vcpus"),
+                                  "QEMU ELF dump", "efer")):
+        text = run(program, name)
+        if len(wanted) != 2 or re.findall(r"RIP ([0-9a-f]{16})", text) != wanted or \
+                title not in text or f"needs {missing}" not in text and title != "listing":
+            sys.exit(f"package: {program} {name}: wanted RIPs {wanted}, found:\n{text}")
+    bad = subprocess.run([program, os.path.join(golden, "import/kvm")], check=False,
+                         capture_output=True, text=True)
+    if bad.returncode != 1 or "import/kvm" not in bad.stderr:
+        sys.exit(f"package: {program}: a directory that is no input: exit status "
+                 f"{bad.returncode}, {bad.stderr!r}")
+
+
+def with_find_package(options, prefix, work, golden):
+    flags = options.cflags
+    into = os.path.join(work, "read-blob")
+    build(options, prefix, "read-blob", into, flags)
+    read_blob(os.path.join(into, "read-blob"), golden)
+    into = os.path.join(work, "firmware")
+    build(options, prefix, "firmware", into, "")  # sanitizers are for hosts
+    libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
+                 for name in files if name.endswith("_firmware.a")]
+    firmware_symbols(options, libraries + [os.path.join(into, "libfirmware.a")])
+    if options.pvh == "ON":
+        build(options, prefix, "pvh-firmware", os.path.join(work, "pvh-firmware"), "")
+    if options.tools == "ON":
+        into = os.path.join(work, "read-input")
+        build(options, prefix, "read-input", into, flags)
+        read_input(os.path.join(into, "read-input"), golden)
+
+
+def with_pkg_config(options, prefix, work, golden):
+    """Returns the program that runs the firmware's calls on the host."""
+    tool = options.__dict__["pkg_config"]
+    source = os.path.join(options.source, "examples")
+    flags = shlex.split(options.cflags)
+    found = [path for path, _, files in os.walk(prefix) if "resume.pc" in files]
+    system = run(tool, "--variable", "pc_path", "pkg-config").strip()
+    environment = dict(os.environ, PKG_CONFIG_LIBDIR=f"{found[0]}:{system}", PKG_CONFIG_PATH="")
+
+    def ask(*arguments):
+        # What is said must be where the package is, also when that is /usr of another tree.
+        return run(tool, *arguments, env=environment).split()
+
+    for name in ["resume", "resume-firmware"] + ["resume-import"] * (options.tools == "ON"):
+        if ask("--modversion", name) != [options.version]:
+            sys.exit(f"package: {name}.pc: its version is not {options.version}")
+        places = [word[2:] for word in ask("--cflags", "--libs", name) if word[:2] in ("-I", "-L")]
+        if not places or any(os.path.commonpath([os.path.realpath(place), prefix]) != prefix
+                             for place in places):
+            sys.exit(f"package: {name}.pc: it names {places}, not places in {prefix}")
+    cflags, libs = ask("--cflags", "resume"), ask("--libs", "resume")
+    program = os.path.join(work, "pc-read-blob")
+    run(options.cc, *flags, "-std=c11", *cflags, os.path.join(source, "read-blob/main.c"),
+        "-o", program, *libs)
+    read_blob(program, golden)
+    if options.tools == "ON":
+        program = os.path.join(work, "pc-read-input")
+        run(options.cc, *flags, "-std=c11", *ask("--cflags", "resume-import"),
+            os.path.join(source, "read-input/main.c"), "-o", program,
+            *ask("--static", "--libs", "resume-import"))
+        read_input(program, golden)
+    # The firmware's calls, run on the host.
+    prepare = os.path.join(work, "prepare")
+    run(options.cc, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", *cflags,
+        "-I", os.path.join(source, "firmware"),
+        os.path.join(options.source, "tests/package/prepare.c"),
+        os.path.join(source, "firmware/firmware.c"), "-o", prepare, *libs)
+    run(prepare, os.path.join(golden, "valid/user_mode.rsm"))
+    # The firmware build has the same names in its own archives.
+    cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
+    run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
+        "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
+        os.path.join(source, "firmware/firmware.c"), "-o", os.path.join(work, "x.so"), *libs)
+    used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
+    if set(used) - FOUR - {"U", "w"}:
+        sys.exit(f"package: resume-firmware.pc: undefined: {used}")
+    return prepare
+
+
+def deb_depends(path):
+    return set(re.findall(r"[a-z0-9][a-z0-9.+-]+(?= \(|,|$)",
+                          run("dpkg-deb", "-f", path, "Depends").strip()))
+
+
+def debian(options, work, golden):
+    """The Debian packages, unpacked but not installed, are good for the same."""
+    for tool in ("dpkg-deb", "dpkg-shlibdeps", "gzip"):
+        if not shutil.which(tool):
+            print(f"package: no {tool} here: Debian packages not tried")
+            return
+    where, tree = os.path.join(work, "debs"), os.path.join(work, "unpacked")
+    run(options.cpack, "-G", "DEB", "-B", where,
+        "--config", os.path.join(options.build, "CPackConfig.cmake"))
+    packages = {name.split("_")[0]: os.path.join(where, name)
+                for name in os.listdir(where) if name.endswith(".deb")}
+    wanted = {"libresume-dev"}
+    if options.tools == "ON":
+        wanted |= {"libresume-import-dev", "resumectl"}
+    if set(packages) != wanted:
+        sys.exit(f"package: cpack made {sorted(packages)}, wanted {sorted(wanted)}")
+    for name, path in packages.items():
+        run("dpkg-deb", "-x", path, tree)
+        for document in ("copyright", "changelog.gz"):
+            if not os.path.exists(os.path.join(tree, "usr/share/doc", name, document)):
+                sys.exit(f"package: {name}: it has no {document}")
+    prefix = os.path.join(tree, "usr")
+    if options.tools == "ON":
+        # Who can build libresume has what the packages need.
+        setup = run("bash", os.path.join(options.source, "cmake/setup-debian.sh"), "--list")
+        needs = deb_depends(packages["libresume-import-dev"]) - {"libresume-dev"}
+        if not needs or needs - set(setup.split()):
+            sys.exit(f"package: libresume-import-dev: depends on {sorted(needs)}, of which "
+                     f"setup-debian.sh lacks {sorted(needs - set(setup.split()))}")
+        if not {"libc6", "libjansson4"} <= deb_depends(packages["resumectl"]):
+            sys.exit("package: resumectl: it does not depend on the libraries that it uses")
+        tool = os.path.join(prefix, "bin/resumectl")
+        if options.version not in run(tool, "--version"):
+            sys.exit(f"package: {tool}: its version is not {options.version}")
+        pages = {os.path.basename(path) for path in os.listdir(os.path.join(
+            options.source, "docs/man"))}
+        want_files(prefix, [rf"share/man/man1/{re.escape(page)}\.gz" for page in pages])
+    work = os.path.join(work, "from-debian")
+    os.mkdir(work)
+    with_find_package(options, prefix, work, golden)
+    if not options.__dict__["pkg_config"].endswith("NOTFOUND"):
+        with_pkg_config(options, prefix, work, golden)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("cmake", "generator", "make", "build", "source", "cc", "cflags", "nm",
+    for name in ("cmake", "cpack", "generator", "make", "build", "source", "cc", "cflags", "nm",
                  "pkg-config", "tools", "efi", "pvh", "version"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     golden = os.path.join(options.source, "tests/golden")
-    source = os.path.join(options.source, "examples")
-    flags = shlex.split(options.cflags)
 
     document(options)
     with tempfile.TemporaryDirectory() as work:
+        work = os.path.realpath(work)
         handoff(options, work)
         first, prefix = os.path.join(work, "first"), os.path.join(work, "moved")
         run(options.cmake, "--install", options.build, "--prefix", first)
@@ -239,61 +394,26 @@ def main():
         want_files(prefix, [
             r"include/resume/state\.h", r"include/resume/trampoline\.h",
             r"lib.*/libresume\.a", r"lib.*/libresume_firmware\.a",
-            r"lib.*/cmake/resume/resumeConfig\.cmake", r"lib.*/pkgconfig/resume-firmware\.pc"])
+            r"lib.*/cmake/resume/resumeConfig\.cmake", r"lib.*/pkgconfig/resume-firmware\.pc",
+            r"share/doc/libresume/INTEGRATION\.md", r"share/doc/libresume/LICENSE"])
         if options.tools == "ON":
-            want_files(prefix, [r"bin/resumectl", r"share/man/man1/resumectl\.1"])
+            want_files(prefix, [r"bin/resumectl", r"share/man/man1/resumectl\.1",
+                                r"include/resume/import\.h", r"lib.*/libresume_import\.a"])
             manual(options, prefix)
         if options.efi == "ON":
             want_files(prefix, [r"lib.*/libresume/resume\.efi"])
-
         if options.pvh == "ON":
             want_files(prefix, [r"lib.*/libresume/pvh-firmware\.elf"])
-
-        # With find_package.
-        into = os.path.join(work, "read-blob")
-        build(options, prefix, "read-blob", into, options.cflags)
-        read_blob(os.path.join(into, "read-blob"), golden)
-        into = os.path.join(work, "firmware")
-        build(options, prefix, "firmware", into, "")  # sanitizers are for hosts
-        libraries = [os.path.join(path, name) for path, _, files in os.walk(prefix)
-                     for name in files if name.endswith("_firmware.a")]
-        firmware_symbols(options, libraries + [os.path.join(into, "libfirmware.a")])
-        pvh = os.path.join(work, "pvh-firmware")
-        build(options, prefix, "pvh-firmware", pvh, "")
-
-        # With pkg-config.
+        headers(options, prefix)
+        with_find_package(options, prefix, work, golden)
         if options.__dict__["pkg_config"].endswith("NOTFOUND"):
             print("package: no pkg-config here: not tried")
-            return
-        found = [path for path, _, files in os.walk(prefix) if "resume.pc" in files]
-        environment = dict(os.environ, PKG_CONFIG_LIBDIR=found[0], PKG_CONFIG_PATH="")
-
-        def ask(*arguments):
-            return run(options.__dict__["pkg_config"], *arguments, env=environment).split()
-
-        if ask("--modversion", "resume") != [options.version]:
-            sys.exit("package: resume.pc: its version is not " + options.version)
-        cflags, libs = ask("--cflags", "resume"), ask("--libs", "resume")
-        program = os.path.join(work, "pc-read-blob")
-        run(options.cc, *flags, "-std=c11", *cflags, os.path.join(source, "read-blob/main.c"),
-            "-o", program, *libs)
-        read_blob(program, golden)
-        # The firmware's calls, run on the host.
-        program = os.path.join(work, "prepare")
-        run(options.cc, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", *cflags,
-            "-I", os.path.join(source, "firmware"),
-            os.path.join(options.source, "tests/package/prepare.c"),
-            os.path.join(source, "firmware/firmware.c"), "-o", program, *libs)
-        run(program, os.path.join(golden, "valid/user_mode.rsm"))
-        pvh_firmware(os.path.join(pvh, "pvh-firmware.elf"), program, golden, work)
-        # The firmware build has the same names in its own archives.
-        cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
-        run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
-            "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
-            os.path.join(source, "firmware/firmware.c"), "-o", os.path.join(work, "x.so"), *libs)
-        used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
-        if set(used) - FOUR - {"U", "w"}:
-            sys.exit(f"package: resume-firmware.pc: undefined: {used}")
+        else:
+            prepare = with_pkg_config(options, prefix, work, golden)
+            if options.pvh == "ON":
+                pvh_firmware(os.path.join(work, "pvh-firmware/pvh-firmware.elf"), prepare, golden,
+                             work)
+        debian(options, work, golden)
 
 
 main()
