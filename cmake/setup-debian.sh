@@ -13,7 +13,8 @@ usage()
 Usage: cmake/setup-debian.sh [--build] [--tests] [--qemu] [--kernel] [--list]
 
 Makes a Debian 12 machine ready. Without options: everything.
-  --build   what it takes to build libresume, resume.efi and resumectl
+  --build   what it takes to build libresume, resume.efi and resumectl; sources of the libraries that
+            firmware needs its own builds of, unpacked in build/cache (cmake/setup-sources.sh)
   --tests   what the host tests take on top of that
   --qemu    QEMU, OVMF and what the Linux guest is made of
   --kernel  a stock Debian kernel for the guest, unpacked in build/cache, never installed
@@ -25,21 +26,23 @@ END
 }
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3
-    libjansson-dev libxxhash-dev zlib1g-dev)
-test_packages=(libcmocka-dev clang libclang-rt-dev)
+    libjansson-dev libxxhash-dev zlib1g-dev libbearssl-dev liblz4-dev libzstd-dev dpkg-dev)
+test_packages=(libcmocka-dev clang libclang-rt-dev python3-cryptography)
 qemu_packages=(qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip xz-utils gcc libc6-dev nasm
     python3)
 
 packages=()
 kernel=no
+sources=no
 list=no
 if [ $# = 0 ]; then
     packages=("${build_packages[@]}" "${test_packages[@]}" "${qemu_packages[@]}")
     kernel=yes
+    sources=yes
 fi
 for argument in "$@"; do
     case $argument in
-    --build) packages+=("${build_packages[@]}") ;;
+    --build) packages+=("${build_packages[@]}"); sources=yes ;;
     --tests) packages+=("${test_packages[@]}") ;;
     --qemu) packages+=("${qemu_packages[@]}") ;;
     --kernel) kernel=yes ;;
@@ -135,4 +138,9 @@ if [ "$kernel" = yes ] && [ ! -e "$cache/kernel/complete" ]; then
 fi
 if [ "$kernel" = yes ]; then
     echo "Guest kernel: $(cat "$cache/kernel/version") in $cache/kernel"
+fi
+if [ "$sources" = yes ]; then
+    # Lists of binary packages that were never fetched name no mirror.
+    [ -n "$(apt-get indextargets 'Created-By: Packages' 2>/dev/null)" ] || update_lists
+    "$root/cmake/setup-sources.sh"
 fi

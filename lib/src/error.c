@@ -48,6 +48,16 @@ const char *resume_strerror(int err)
         return "the guest's memory has no place for the trampoline";
     case RESUME_ECONFLICT:
         return "the range is already used differently";
+    case RESUME_EIO:
+        return "reading failed";
+    case RESUME_EAUTH:
+        return "this is not what was sealed";
+    case RESUME_EKEY:
+        return "sealed with another key";
+    case RESUME_ESTALE:
+        return "another snapshot than the one expected";
+    case RESUME_EDATA:
+        return "the compressed data is damaged";
     default:
         return "unknown error";
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""symbols.py NM ARCHIVE: the firmware archive needs nothing but the four memory functions."""
+"""symbols.py NM ARCHIVE...: firmware archives, together, need nothing but the four memory functions."""
 import subprocess
 import sys
 
@@ -10,8 +10,9 @@ LINKER = {"_GLOBAL_OFFSET_TABLE_"}
 
 
 def main():
-    nm, archive = sys.argv[1:]
-    text = subprocess.run([nm, archive], check=True, capture_output=True, text=True).stdout
+    nm, *archives = sys.argv[1:]
+    archive = " ".join(archives)
+    text = subprocess.run([nm, *archives], check=True, capture_output=True, text=True).stdout
     undefined, defined = set(), set()
     writable = []
     for line in text.splitlines():

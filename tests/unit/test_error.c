@@ -38,6 +38,11 @@ static const struct {
     {RESUME_EUNREACHABLE, -49},
     {RESUME_ENOHOME, -50},
     {RESUME_ECONFLICT, -51},
+    {RESUME_EIO, -64},
+    {RESUME_EAUTH, -65},
+    {RESUME_EKEY, -66},
+    {RESUME_ESTALE, -67},
+    {RESUME_EDATA, -68},
 };
 #define COUNT (sizeof(errors) / sizeof(errors[0]))
 

@@ -45,7 +45,14 @@ enum resume_err {
     RESUME_EUNMAPPED = -48,    /* no translation for this address */
     RESUME_EUNREACHABLE = -49, /* the physical-address callback returned NULL */
     RESUME_ENOHOME = -50,      /* no place for the trampoline in the guest's memory */
-    RESUME_ECONFLICT = -51     /* a mapping or range collides with an existing one */
+    RESUME_ECONFLICT = -51,    /* a mapping or range collides with an existing one */
+
+    /* Snapshot images. */
+    RESUME_EIO = -64,    /* what the input is read from failed */
+    RESUME_EAUTH = -65,  /* the authentication failed: this is not what was sealed */
+    RESUME_EKEY = -66,   /* sealed with another key */
+    RESUME_ESTALE = -67, /* another snapshot than the one that is expected */
+    RESUME_EDATA = -68   /* compressed data that does not give what it should */
 };
 
 /*
