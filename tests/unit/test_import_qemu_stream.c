@@ -17,10 +17,9 @@
 #include <resume/import.h>
 
 #include "import_build_stream.h"
-#include "import_exercise.h"
+#include "import_built.h"
 #include "import_torture.h"
 #include "qemu_stream.h"
-#include "stream_build.h"
 
 #define GOLDEN RESUME_TEST_GOLDEN_DIR "/import/"
 #define PAGE 4096u
@@ -164,49 +163,22 @@ static void build_guest(struct builder *b, const char *machine, int kvm)
     build_finish(b);
 }
 
-struct fixture {
-    struct builder b;
-    struct import_memfile file;
-    struct resume_import_error error;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    if (fixture == NULL)
-        return -1;
-    import_memfile_open(&fixture->file);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    import_memfile_close(&fixture->file);
-    build_free(&fixture->b);
-    free(fixture);
-    return 0;
-}
-
-static struct resume_import *open_built(struct fixture *fixture, int expected)
+static struct resume_import *open_built(struct import_built *built, int expected)
 {
     struct resume_import *import = NULL;
-    memset(&fixture->error, 0, sizeof(fixture->error));
-    import_memfile_set(&fixture->file, fixture->b.data, fixture->b.length);
-    assert_int_equal(
-        resume_import_open(fixture->file.path, "qemu-stream", &import, &fixture->error), expected);
+    import_built_write(built);
+    assert_int_equal(import_built_open(built, &import, expected), expected);
     return import;
 }
 
 static void takes_a_guest_of_kvm(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_machine machine;
     struct resume_vcpu vcpu;
     uint16_t st0;
-    build_guest(&fixture->b, "pc-q35-9.2", 1);
-    struct resume_import *import = open_built(fixture, 0);
+    build_guest(&built->b, "pc-q35-9.2", 1);
+    struct resume_import *import = open_built(built, 0);
     assert_string_equal(resume_import_detail(import), "KVM, pc-q35-9.2");
     assert_int_equal(resume_import_machine(import, &machine, NULL), 0);
     assert_int_equal(machine.accel, RESUME_ACCEL_KVM);
@@ -222,11 +194,11 @@ static void takes_a_guest_of_kvm(void **state)
 
 static void takes_a_guest_of_tcg(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_vcpu vcpu;
     uint16_t st3;
-    build_guest(&fixture->b, NULL, 0);
-    struct resume_import *import = open_built(fixture, 0);
+    build_guest(&built->b, NULL, 0);
+    struct resume_import *import = open_built(built, 0);
     assert_string_equal(resume_import_detail(import), "TCG");
     assert_int_equal(resume_import_vcpu(import, 0, &vcpu, NULL), 0);
     /* TCG's are physical: R0 is ST(3) when TOP is 5. */
@@ -238,11 +210,11 @@ static void takes_a_guest_of_tcg(void **state)
 
 static void gives_memory(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_phys phys;
-    build_guest(&fixture->b, "pc-q35-7.2", 0);
-    struct resume_import *import = open_built(fixture, 0);
-    assert_int_equal(resume_import_memory(import, &phys, &fixture->error), 0);
+    build_guest(&built->b, "pc-q35-7.2", 0);
+    struct resume_import *import = open_built(built, 0);
+    assert_int_equal(resume_import_memory(import, &phys, &built->error), 0);
     const uint8_t *once = phys.page(phys.ctx, 1 * PAGE);
     const uint8_t *again = phys.page(phys.ctx, 3 * PAGE);
     const uint8_t *fill = phys.page(phys.ctx, 4 * PAGE);
@@ -259,25 +231,25 @@ static void gives_memory(void **state)
 
 static void knows_no_other_machines_memory(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_machine machine;
     struct resume_phys phys;
-    build_guest(&fixture->b, "microvm", 0);
-    struct resume_import *import = open_built(fixture, 0);
+    build_guest(&built->b, "microvm", 0);
+    struct resume_import *import = open_built(built, 0);
     assert_int_equal(resume_import_machine(import, &machine, NULL), 0);
     assert_int_equal(machine.range_count, 0);
-    assert_int_equal(resume_import_memory(import, &phys, &fixture->error), RESUME_EUNREACHABLE);
-    assert_non_null(strstr(fixture->error.why, "microvm"));
+    assert_int_equal(resume_import_memory(import, &phys, &built->error), RESUME_EUNREACHABLE);
+    assert_non_null(strstr(built->error.why, "microvm"));
     resume_import_close(import);
 }
 
-static struct qemu_stream *open_inner(struct fixture *fixture, struct import_file *file)
+static struct qemu_stream *open_inner(struct import_built *built, struct import_file *file)
 {
     struct qemu_stream *stream = NULL;
-    import_memfile_set(&fixture->file, fixture->b.data, fixture->b.length);
-    *file = (struct import_file){
-        .fd = fixture->file.fd, .size = fixture->b.length, .name = "the stream"};
-    assert_int_equal(qemu_stream_open(file, &stream, NULL, 0, &fixture->error), 0);
+    import_built_write(built);
+    *file =
+        (struct import_file){.fd = built->file.fd, .size = built->b.length, .name = "the stream"};
+    assert_int_equal(qemu_stream_open(file, &stream, NULL, 0, &built->error), 0);
     return stream;
 }
 
@@ -298,18 +270,18 @@ static void is_told_where_its_memory_is(void **state)
         {{UINT64_MAX - 0xfff, 2 * PAGE, "pc.ram", 0}, RESUME_EINVAL},
         {{0x1000, 0, "pc.ram", 0}, RESUME_EINVAL},
     };
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_machine machine;
     struct resume_phys phys;
     struct import_file file;
     memset(&machine, 0, sizeof(machine));
-    build_guest(&fixture->b, "microvm", 0);
-    struct qemu_stream *stream = open_inner(fixture, &file);
+    build_guest(&built->b, "microvm", 0);
+    struct qemu_stream *stream = open_inner(built, &file);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(qemu_stream_map(stream, &bad[i].range, 1, &fixture->error), bad[i].code);
-        assert_int_equal(fixture->error.code, bad[i].code);
+        assert_int_equal(qemu_stream_map(stream, &bad[i].range, 1, &built->error), bad[i].code);
+        assert_int_equal(built->error.code, bad[i].code);
     }
-    assert_int_equal(qemu_stream_map(stream, good, 2, &fixture->error), 0);
+    assert_int_equal(qemu_stream_map(stream, good, 2, &built->error), 0);
     assert_int_equal(qemu_stream_machine(stream, &machine, NULL), 0);
     assert_int_equal(machine.range_count, 2);
     assert_int_equal(machine.range[1].base_pa, 0xfffc0000);
@@ -319,7 +291,7 @@ static void is_told_where_its_memory_is(void **state)
     page = phys.page(phys.ctx, 0xfffc1000);
     assert_int_equal(page[5], build_page_byte(99, 5));
     assert_null(phys.page(phys.ctx, 0));
-    assert_int_equal(qemu_stream_map(stream, good, 2, &fixture->error), RESUME_EUNSUPPORTED);
+    assert_int_equal(qemu_stream_map(stream, good, 2, &built->error), RESUME_EUNSUPPORTED);
     qemu_stream_close(stream);
     qemu_stream_close(NULL);
 }
@@ -327,9 +299,9 @@ static void is_told_where_its_memory_is(void **state)
 /* More RAM than the file could hold a trace of. */
 static void does_not_believe_any_size(void **state)
 {
-    struct fixture *fixture = *state;
+    struct import_built *built = *state;
     struct resume_phys phys;
-    struct builder *b = &fixture->b;
+    struct builder *b = &built->b;
     build_header(b, "pc-q35-7.2");
     build_ram_section(b, 1);
     build_block_list(b, UINT64_C(1) << 44);
@@ -340,26 +312,26 @@ static void does_not_believe_any_size(void **state)
     build_ram_section_end(b);
     import_build_stream_vcpu(b, 0);
     build_finish(b);
-    struct resume_import *import = open_built(fixture, 0);
-    assert_int_equal(resume_import_memory(import, &phys, &fixture->error), RESUME_ELENGTH);
-    assert_non_null(strstr(fixture->error.why, "0x100000000 pages"));
+    struct resume_import *import = open_built(built, 0);
+    assert_int_equal(resume_import_memory(import, &phys, &built->error), RESUME_ELENGTH);
+    assert_non_null(strstr(built->error.why, "0x100000000 pages"));
     resume_import_close(import);
 }
 
 static void names_other_versions(void **state)
 {
-    struct fixture *fixture = *state;
-    build_guest(&fixture->b, "pc-q35-7.2", 0);
-    fixture->b.data[7] = 2;
-    open_built(fixture, RESUME_EVERSION);
-    assert_int_equal(fixture->error.offset, 4);
-    assert_non_null(strstr(fixture->error.why, "version 2"));
+    struct import_built *built = *state;
+    build_guest(&built->b, "pc-q35-7.2", 0);
+    built->b.data[7] = 2;
+    open_built(built, RESUME_EVERSION);
+    assert_int_equal(built->error.offset, 4);
+    assert_non_null(strstr(built->error.why, "version 2"));
 }
 
 static void survives_torture(void **state)
 {
-    struct fixture *fixture = *state;
-    struct builder *b = &fixture->b;
+    struct import_built *built = *state;
+    struct builder *b = &built->b;
     build_header(b, "pc-q35-7.2");
     build_ram_section(b, 1);
     build_block_list(b, 2 * PAGE);
@@ -398,14 +370,21 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_listing),
         cmocka_unit_test(walks_to_the_instruction),
-        cmocka_unit_test_setup_teardown(takes_a_guest_of_kvm, setup, teardown),
-        cmocka_unit_test_setup_teardown(takes_a_guest_of_tcg, setup, teardown),
-        cmocka_unit_test_setup_teardown(gives_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(knows_no_other_machines_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(is_told_where_its_memory_is, setup, teardown),
-        cmocka_unit_test_setup_teardown(does_not_believe_any_size, setup, teardown),
-        cmocka_unit_test_setup_teardown(names_other_versions, setup, teardown),
-        cmocka_unit_test_setup_teardown(survives_torture, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_a_guest_of_kvm, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(takes_a_guest_of_tcg, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(gives_memory, import_built_setup, import_built_teardown),
+        cmocka_unit_test_setup_teardown(knows_no_other_machines_memory, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(is_told_where_its_memory_is, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(does_not_believe_any_size, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(names_other_versions, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(survives_torture, import_built_setup,
+                                        import_built_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
