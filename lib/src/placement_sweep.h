@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * The planner's view of memory: all frames in ascending order, cut wherever something changes. It
+ * is computed anew on each pass, so that no list of it is needed.
+ */
+#ifndef RESUME_PLACEMENT_SWEEP_H
+#define RESUME_PLACEMENT_SWEEP_H
+
+#include <resume/placement.h>
+
+/* What the page of a frame's number is in the end. */
+enum placement_destiny {
+    PLACEMENT_BEYOND, /* the guest has no such page */
+    PLACEMENT_ZERO,
+    PLACEMENT_CONTENT,
+    PLACEMENT_HOME
+};
+
+/* Areas, and the bounce frames of what they displace: ascending, disjoint. */
+#define PLACEMENT_RESERVED (RESUME_PLACEMENT_AREAS + RESUME_PLACEMENT_FINAL)
+struct placement_reserved {
+    struct resume_page_run runs[PLACEMENT_RESERVED];
+    uint32_t count;
+};
+
+struct placement_segment {
+    uint64_t first;
+    uint64_t count;
+    uint32_t kind;     /* enum resume_frame_kind */
+    uint32_t destiny;  /* enum placement_destiny */
+    uint32_t reserved; /* 1: in an area or a reserved bounce frame */
+};
+
+struct placement_sweep {
+    const struct resume_placement_input *input;
+    const struct placement_reserved *reserved;
+    uint64_t at;
+    uint64_t end;
+    /* The first range of each array that ends behind `at`. */
+    uint32_t frames_next;
+    uint32_t ram_next;
+    uint32_t content_next;
+    uint32_t reserved_next;
+};
+
+/* placement_input_check - is the input as resume/placement.h describes it? */
+int placement_input_check(const struct resume_placement_input *input, struct resume_diag *diag);
+
+/* placement_sweep_begin - look at frames [first, end). The pointers are kept. */
+void placement_sweep_begin(struct placement_sweep *sweep,
+                           const struct resume_placement_input *input,
+                           const struct placement_reserved *reserved, uint64_t first, uint64_t end);
+
+/*
+ * placement_sweep_next - the next segment that is a page of the guest or a frame in use of some kind.
+ * Returns 0 at the end. Takes constant time on average.
+ */
+int placement_sweep_next(struct placement_sweep *sweep, struct placement_segment *out);
+
+#endif
