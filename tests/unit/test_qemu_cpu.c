@@ -358,6 +358,24 @@ static void test_pairing(void **state)
     machine_free(m);
 }
 
+/* Gives a field another name in the description: that of the field, or of the array it is in. */
+static void rename_field(struct builder *b, const char *name)
+{
+    char quoted[2][64];
+    snprintf(quoted[0], sizeof(quoted[0]), "\"%s\"", name);
+    snprintf(quoted[1], sizeof(quoted[1]), "\"%.*s\"", (int)strcspn(name, "["), name);
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = strlen(quoted[i]);
+        for (size_t at = b->vmdesc_at; at + length <= b->length; at++) {
+            if (memcmp(b->data + at, quoted[i], length) == 0) {
+                b->data[at + 1] = 'X';
+                return;
+            }
+        }
+    }
+    fail_msg("no field is named %s", name);
+}
+
 /* Each field that the decoder asks for is looked up by name: without it there is a message. */
 static void test_missing_fields(void **state)
 {
@@ -375,13 +393,10 @@ static void test_missing_fields(void **state)
         build_small_ram(&b, 1);
         build_vcpu(&b, 0, 0, machine_value, &m->values);
         build_finish(&b);
+        rename_field(&b, names[i]);
         assert_int_equal(
             vmdesc_open(&desc, b.data + b.devices_at, b.length - b.devices_at, 0, &m->error), 0);
         snprintf(path, sizeof(path), "cpu/%s", names[i]);
-        struct vmdesc_field *field = (struct vmdesc_field *)(uintptr_t)vmdesc_field_find(
-            &desc, vmdesc_section_find(&desc, "cpu", 0), path);
-        assert_non_null(field);
-        field->path = "cpu/renamed";
         assert_int_equal(qemu_cpu_decode(&desc, 0, &m->vcpu, m->area, &m->error), RESUME_EMISSING);
         assert_non_null(strstr(m->error.why, path));
         vmdesc_close(&desc);

@@ -79,6 +79,7 @@ struct vmdesc {
     size_t json_length;  /* bytes */
     struct json_t *root; /* the parsed description; borrowed by whoever reads it */
     void *strings;       /* private: storage for paths */
+    uint32_t *order;     /* private: the indices of each section's fields, by path */
     uint8_t *owned;      /* private: the tail, when vmdesc_open_end has read it */
 };
 

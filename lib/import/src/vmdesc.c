@@ -350,23 +350,35 @@ static int compare_fields(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* Numbers the fields of a section that have the same path. */
-static int number_duplicates(struct walk *walk, const struct vmdesc_section *section)
+/* Brings the fields of a section in order, and numbers those that have the same path. */
+static void sort_section(struct vmdesc *desc, const struct vmdesc_section *section,
+                         struct vmdesc_field **sorted)
 {
-    struct vmdesc_field *fields = walk->desc->fields + section->first_field;
-    if (section->field_count < 2)
-        return 0;
-    struct vmdesc_field **order = malloc(section->field_count * sizeof(struct vmdesc_field *));
-    if (order == NULL)
-        return no_memory(walk);
+    struct vmdesc_field *fields = desc->fields + section->first_field;
+    uint32_t *order = desc->order + section->first_field;
     for (uint32_t i = 0; i < section->field_count; i++)
-        order[i] = &fields[i];
-    qsort(order, section->field_count, sizeof(struct vmdesc_field *), compare_fields);
-    for (uint32_t i = 1; i < section->field_count; i++) {
-        if (strcmp(order[i]->path, order[i - 1]->path) == 0)
-            order[i]->duplicate = order[i - 1]->duplicate + 1;
+        sorted[i] = &fields[i];
+    qsort(sorted, section->field_count, sizeof(struct vmdesc_field *), compare_fields);
+    for (uint32_t i = 0; i < section->field_count; i++) {
+        order[i] = (uint32_t)(sorted[i] - desc->fields);
+        if (i > 0 && strcmp(sorted[i]->path, sorted[i - 1]->path) == 0)
+            sorted[i]->duplicate = sorted[i - 1]->duplicate + 1;
     }
-    free(order);
+}
+
+static int sort_fields(struct walk *walk)
+{
+    struct vmdesc *desc = walk->desc;
+    size_t count = (size_t)desc->field_count + 1;
+    struct vmdesc_field **sorted = malloc(count * sizeof(struct vmdesc_field *));
+    desc->order = malloc(count * sizeof(*desc->order));
+    if (sorted == NULL || desc->order == NULL) {
+        free(sorted);
+        return no_memory(walk);
+    }
+    for (uint32_t i = 0; i < desc->section_count; i++)
+        sort_section(desc, &desc->sections[i], sorted);
+    free(sorted);
     return 0;
 }
 
@@ -412,7 +424,7 @@ static int walk_section(struct walk *walk, json_t *device, uint32_t index)
     section.end = walk->pos;
     section.field_count = desc->field_count - section.first_field;
     desc->sections[desc->section_count++] = section;
-    return number_duplicates(walk, &section);
+    return 0;
 }
 
 static int walk_sections(struct walk *walk)
@@ -443,7 +455,7 @@ static int walk_sections(struct walk *walk)
     if (walk->pos + 1 != walk->limit)
         return fail(walk, RESUME_ECONSISTENT, "bytes between the end and the description");
     desc->eof = walk->pos;
-    return 0;
+    return sort_fields(walk);
 }
 
 int vmdesc_walk(struct vmdesc *desc, struct stream_error *error)
@@ -490,6 +502,7 @@ void vmdesc_close(struct vmdesc *desc)
     }
     free(desc->fields);
     free(desc->sections);
+    free(desc->order);
     json_decref(desc->root);
     free(desc->owned);
     memset(desc, 0, sizeof(*desc));

@@ -36,12 +36,21 @@ uint32_t vmdesc_section_count(const struct vmdesc *desc, const char *name)
 const struct vmdesc_field *vmdesc_field_find(const struct vmdesc *desc,
                                              const struct vmdesc_section *section, const char *path)
 {
-    const struct vmdesc_field *fields = desc->fields + section->first_field;
-    for (uint32_t i = 0; i < section->field_count; i++) {
-        if (strcmp(fields[i].path, path) == 0)
-            return &fields[i];
+    const uint32_t *order = desc->order + section->first_field;
+    uint32_t low = 0;
+    uint32_t high = section->field_count;
+    /* The first that is not before it. */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (strcmp(desc->fields[order[middle]].path, path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    if (low == section->field_count)
+        return NULL;
+    const struct vmdesc_field *field = &desc->fields[order[low]];
+    return strcmp(field->path, path) == 0 ? field : NULL;
 }
 
 bool vmdesc_has_subsection(const struct vmdesc *desc, const struct vmdesc_section *section,
