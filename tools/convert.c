@@ -48,59 +48,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* All vCPUs of an input at once, with XSAVE images of their own. */
-struct machine_state {
-    struct resume_machine machine;
-    uint32_t count;
-    struct resume_vcpu *vcpus; /* owned, with the areas */
-};
-
-static void close_state(struct machine_state *state)
-{
-    for (uint32_t i = 0; i < state->count; i++)
-        free((void *)(uintptr_t)state->vcpus[i].xsave.area);
-    free(state->vcpus);
-}
-
-static int read_state(struct input *input, struct machine_state *out,
-                      struct report_failure *failure)
-{
-    int ret = input_machine(input, &out->machine, failure);
-    if (ret != 0)
-        return ret;
-    snprintf(out->machine.producer, sizeof(out->machine.producer), "%s", TOOL_NAME_VERSION);
-    out->vcpus = calloc(input->vcpu_count, sizeof(*out->vcpus));
-    if (out->vcpus == NULL)
-        return report_fail_memory(failure, WHAT);
-    for (uint32_t i = 0; i < input->vcpu_count; i++) {
-        struct resume_vcpu *vcpu = &out->vcpus[i];
-        ret = input_vcpu(input, i, vcpu, failure);
-        if (ret != 0)
-            return ret;
-        out->count++; /* from here on its area is freed with the others */
-        if (vcpu->xsave.length == 0)
-            continue;
-        uint8_t *area = malloc(vcpu->xsave.length);
-        if (area != NULL)
-            memcpy(area, vcpu->xsave.area, vcpu->xsave.length);
-        vcpu->xsave.area = area;
-        if (area == NULL)
-            return report_fail_memory(failure, WHAT);
-    }
-    return 0;
-}
-
-static int serialise(const struct input *input, const struct machine_state *state, uint8_t **ret,
+static int serialise(struct input *input, const struct input_vcpus *vcpus, uint8_t **ret,
                      size_t *ret_length, struct report_failure *failure)
 {
+    struct resume_machine machine;
     size_t length;
-    int err = resume_state_size(&state->machine, state->vcpus, state->count, &length);
+    int result = input_machine(input, &machine, failure);
+    if (result != 0)
+        return result;
+    snprintf(machine.producer, sizeof(machine.producer), "%s", TOOL_NAME_VERSION);
+    int err = resume_state_size(&machine, vcpus->vcpu, vcpus->count, &length);
     if (err != 0)
         return report_fail_diag(failure, err, NULL, WHAT, input->path, NULL);
     uint8_t *data = malloc(length);
     if (data == NULL)
         return report_fail_memory(failure, WHAT);
-    err = resume_state_write(&state->machine, state->vcpus, state->count, data, length, &length);
+    err = resume_state_write(&machine, vcpus->vcpu, vcpus->count, data, length, &length);
     if (err != 0) {
         free(data);
         return report_fail_diag(failure, err, NULL, WHAT, input->path, NULL);
@@ -162,11 +125,11 @@ static int put_file(const char *path, bool force, const uint8_t *data, size_t le
     return ret;
 }
 
-static void note_missing(const struct machine_state *state)
+static void note_missing(const struct input_vcpus *vcpus)
 {
     char missing[INPUT_MISSING_MAX];
-    for (uint32_t i = 0; i < state->count; i++) {
-        if (input_missing(&state->vcpus[i], missing) != 0)
+    for (uint32_t i = 0; i < vcpus->count; i++) {
+        if (input_missing(&vcpus->vcpu[i], missing) != 0)
             report_note("vCPU %" PRIu32 " lacks what a resume needs: %s", i, missing);
     }
 }
@@ -174,21 +137,21 @@ static void note_missing(const struct machine_state *state)
 static int run(const struct arguments *arguments, struct report_failure *failure)
 {
     struct input input = {0};
-    struct machine_state state = {.count = 0};
+    struct input_vcpus vcpus = {0};
     uint8_t *data = NULL;
     size_t length = 0;
     int ret = input_open(&input, WHAT, arguments->in, arguments->format, failure);
     if (ret != 0)
         return ret;
-    ret = read_state(&input, &state, failure);
+    ret = input_vcpus_read(&input, &vcpus, failure);
     if (ret == 0)
-        ret = serialise(&input, &state, &data, &length, failure);
+        ret = serialise(&input, &vcpus, &data, &length, failure);
     if (ret == 0)
         ret = put_file(arguments->out, arguments->force, data, length, failure);
     if (ret == 0)
-        note_missing(&state);
+        note_missing(&vcpus);
     free(data);
-    close_state(&state);
+    input_vcpus_free(&vcpus);
     input_close(&input);
     return ret;
 }

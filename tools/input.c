@@ -69,7 +69,7 @@ static void complete(struct input *input, struct resume_vcpu *vcpu)
     struct resume_phys phys;
     struct resume_paging paging;
     if ((vcpu->run.valid & RESUME_RUN_SHADOW) != 0 && vcpu->run.interrupt_shadow != 0 &&
-        (vcpu->run.valid & RESUME_RUN_SHADOW_LENGTH) == 0 &&
+        ((vcpu->run.valid & RESUME_RUN_SHADOW_LENGTH) == 0 || vcpu->run.shadow_length == 0) &&
         resume_import_memory(input->import, &phys, &ignored) == 0 &&
         guest_mode_paging(vcpu, &phys, &paging))
         shadow_complete(vcpu, &paging);
@@ -87,6 +87,39 @@ int input_vcpu(struct input *input, uint32_t index, struct resume_vcpu *out,
         return input_fail(&error, input->what, input->path, failure);
     complete(input, out);
     return 0;
+}
+
+int input_vcpus_read(struct input *input, struct input_vcpus *out, struct report_failure *failure)
+{
+    out->vcpu = calloc(input->vcpu_count, sizeof(*out->vcpu));
+    if (out->vcpu == NULL)
+        return report_fail_memory(failure, input->what);
+    for (uint32_t i = 0; i < input->vcpu_count; i++) {
+        struct resume_vcpu *vcpu = &out->vcpu[i];
+        int ret = input_vcpu(input, i, vcpu, failure);
+        if (ret != 0)
+            return ret;
+        out->count++; /* from here on its image is freed with the others */
+        if (vcpu->xsave.length == 0)
+            continue;
+        uint8_t *area = malloc(vcpu->xsave.length);
+        if (area != NULL)
+            memcpy(area, vcpu->xsave.area, vcpu->xsave.length);
+        vcpu->xsave.area = area;
+        if (area == NULL)
+            return report_fail_memory(failure, input->what);
+    }
+    return 0;
+}
+
+void input_vcpus_free(struct input_vcpus *vcpus)
+{
+    for (uint32_t i = 0; i < vcpus->count; i++) {
+        if (vcpus->vcpu[i].xsave.length != 0)
+            free((void *)(uintptr_t)vcpus->vcpu[i].xsave.area);
+    }
+    free(vcpus->vcpu);
+    memset(vcpus, 0, sizeof(*vcpus));
 }
 
 int input_machine(struct input *input, struct resume_machine *out, struct report_failure *failure)
@@ -141,47 +174,58 @@ size_t input_missing(const struct resume_vcpu *vcpu, char *buffer)
     return count;
 }
 
-static int refuse(struct input *input, struct report_failure *failure)
+/* What lacks something is refused for that. Returns 0 when nothing is missing. */
+static int refuse_missing(struct input *input, const char *advice, struct report_failure *failure)
 {
-    static const char advice[] = "take a snapshot with resumectl snapshot";
     struct resume_vcpu vcpu;
     char title[INPUT_TITLE_MAX];
     char missing[INPUT_MISSING_MAX];
-    input_title(input, title);
     for (uint32_t i = 0; i < input->vcpu_count; i++) {
         int ret = input_vcpu(input, i, &vcpu, failure);
         if (ret != 0)
             return ret;
         if (input_missing(&vcpu, missing) != 0)
-            return report_fail(failure, EXIT_CODE_REFUSED, input->what, input->path, advice,
-                               "this is a %s, which lacks what a resume needs: of vCPU %" PRIu32
-                               " %.600s",
-                               title, i, missing);
+            return report_fail(
+                failure, EXIT_CODE_REFUSED, input->what, input->path, advice,
+                "it is in the format %s, and lacks what a resume needs: of vCPU %" PRIu32 " %.600s",
+                input_title(input, title), i, missing);
     }
-    return report_fail(failure, EXIT_CODE_REFUSED, input->what, input->path, advice,
-                       "this is a %s: a resume takes a snapshot directory, which has the devices "
-                       "and the plan too",
-                       title);
+    return 0;
+}
+
+/* Is a file of a snapshot in it, whole or not? */
+static bool has_part(const char *path)
+{
+    static const char *const parts[] = {MANIFEST_FILE, MANIFEST_STATE, MANIFEST_PLAN,
+                                        MANIFEST_STREAM};
+    bool there = false;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !there; i++) {
+        char *part = NULL;
+        there = asprintf(&part, "%s/%s", path, parts[i]) >= 0 && access(part, F_OK) == 0;
+        free(part);
+    }
+    return there;
 }
 
 int input_check_resumable(const char *path, struct report_failure *failure)
 {
-    static const char *const ours[] = {MANIFEST_FILE, MANIFEST_STATE, MANIFEST_PLAN,
-                                       MANIFEST_STREAM};
+    static const char advice[] = "take a snapshot with resumectl snapshot";
     struct report_failure ignored = {0};
+    const bool ours = has_part(path);
     struct input input;
-    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-        char *part = NULL;
-        if (asprintf(&part, "%s/%s", path, ours[i]) < 0)
-            return report_fail_memory(failure, "resume");
-        bool there = access(part, F_OK) == 0;
-        free(part);
-        if (there)
-            return 0;
-    }
+    char title[INPUT_TITLE_MAX];
     if (input_open(&input, "resume", path, NULL, &ignored) != 0)
         return 0;
-    int ret = refuse(&input, failure);
+    int ret = refuse_missing(&input, advice, ours ? &ignored : failure);
+    if (ours && ret != 0 && ignored.exit_code == EXIT_CODE_REFUSED)
+        *failure = ignored;
+    else if (ours)
+        ret = 0;
+    else if (ret == 0)
+        ret = report_fail(failure, EXIT_CODE_REFUSED, input.what, path, advice,
+                          "it is in the format %s: a resume takes a snapshot directory, which has "
+                          "the devices and the plan too",
+                          input_title(&input, title));
     input_close(&input);
     return ret;
 }

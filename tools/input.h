@@ -38,6 +38,16 @@ void input_close(struct input *input);
 int input_vcpu(struct input *input, uint32_t index, struct resume_vcpu *out,
                struct report_failure *failure);
 
+/* All vCPUs of an input, each with an XSAVE image of its own. */
+struct input_vcpus {
+    uint32_t count;
+    struct resume_vcpu *vcpu; /* owned, with the images */
+};
+
+/* input_vcpus_read - decode them all. @out: zeroed; to be freed, also after a failure. */
+int input_vcpus_read(struct input *input, struct input_vcpus *out, struct report_failure *failure);
+void input_vcpus_free(struct input_vcpus *vcpus);
+
 /* input_machine - as resume_import_machine. */
 int input_machine(struct input *input, struct resume_machine *out, struct report_failure *failure);
 
@@ -60,9 +70,9 @@ char *input_title(const struct input *input, char *buffer);
 size_t input_missing(const struct resume_vcpu *vcpu, char *buffer);
 
 /*
- * input_check_resumable - refuse, for a resume, what is not a snapshot directory: by its format, with
- * the fields that it lacks. What may be a directory of ours, whole or not, and what cannot be opened
- * at all, is left to the resume, whose messages say more of it.
+ * input_check_resumable - refuse, for a resume, what lacks fields that a resume needs, naming them, and
+ * what is no snapshot directory, by its format. What cannot be opened at all is left to the resume,
+ * whose messages say more of a damaged snapshot.
  * Failures: EXIT_CODE_REFUSED.
  */
 int input_check_resumable(const char *path, struct report_failure *failure);

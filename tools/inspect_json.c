@@ -1,334 +1,317 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* Values of registers and addresses are strings ("0x..."): JSON's numbers end at 53 bits. */
-#include <errno.h>
+/* What it looks like: docs/inspect.schema.json. */
+#define _POSIX_C_SOURCE 200809L
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <resume/landing.h>
 
-#include "decode.h"
+#include "fields.h"
+#include "guest_mode.h"
 #include "inspect.h"
+#include "json_build.h"
 #include "msr_name.h"
 
 #define JSON_FORMAT 1
 
-/* jansson's functions accept NULL and then fail, so a lost allocation shows at the end. */
-static bool lost;
-
-static json_t *keep(json_t *json)
+static json_t *value_json(const struct field *field)
 {
-    if (json == NULL)
-        lost = true;
-    return json;
+    if (!field->known)
+        return json_build_null();
+    if (field->form == FIELD_FLAGS)
+        return json_build_flags(field->bits, field_value(field));
+    return field->size > 8 ? json_build_wide(field->value, field->size)
+                           : json_build_hex(field_value(field));
 }
 
-static void set(json_t *object, const char *key, json_t *value)
+static json_t *group_json(const struct fields *fields, enum field_group group)
 {
-    if (json_object_set_new(object, key, value) != 0)
-        lost = true;
-}
-
-static void append(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, value) != 0)
-        lost = true;
-}
-
-static json_t *object(void)
-{
-    return keep(json_object());
-}
-
-static json_t *array(void)
-{
-    return keep(json_array());
-}
-
-static json_t *text(const char *string)
-{
-    return keep(json_string(string));
-}
-
-static json_t *number(uint64_t value)
-{
-    return keep(json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value)));
-}
-
-static json_t *hex(uint64_t value)
-{
-    char buffer[24];
-    snprintf(buffer, sizeof(buffer), "0x%llx", (unsigned long long)value);
-    return text(buffer);
-}
-
-static json_t *maybe_hex(uint64_t value, bool known)
-{
-    return known ? hex(value) : keep(json_null());
-}
-
-static json_t *bit_names(enum decode_register reg, uint64_t value)
-{
-    json_t *names = array();
-    const char *name;
-    for (unsigned bit = 0; (name = decode_bit(reg, value, &bit)) != NULL; bit++) {
-        char unnamed[8];
-        if (strcmp(name, "?") == 0) {
-            snprintf(unnamed, sizeof(unnamed), "bit%u", bit);
-            name = unnamed;
-        }
-        append(names, text(name));
-    }
-    return names;
-}
-
-/* {"value": "0x...", "flags": [...]}, or null. */
-static json_t *flags(enum decode_register reg, uint64_t value, bool known)
-{
-    if (!known)
-        return keep(json_null());
-    json_t *json = object();
-    set(json, "value", hex(value));
-    set(json, "flags", bit_names(reg, value));
-    return json;
-}
-
-static json_t *registers(const struct resume_regs *regs)
-{
-    json_t *json = object();
-    for (unsigned i = 0; i < RESUME_GPR_COUNT; i++)
-        set(json, decode_gpr(i), maybe_hex(regs->gpr[i], (regs->valid >> i & 1) != 0));
-    set(json, "rip", maybe_hex(regs->rip, (regs->valid & RESUME_REGS_RIP) != 0));
-    json_t *rflags = flags(DECODE_RFLAGS, regs->rflags, (regs->valid & RESUME_REGS_RFLAGS) != 0);
-    if (json_is_object(rflags))
-        set(rflags, "iopl", number(regs->rflags >> 12 & 3));
-    set(json, "rflags", rflags);
-    return json;
-}
-
-static json_t *segments(const struct resume_segs *segs)
-{
-    json_t *json = object();
-    for (unsigned i = 0; i < RESUME_SEG_COUNT; i++) {
-        const struct resume_segment *segment = &segs->seg[i];
-        json_t *entry;
-        if ((segs->valid >> i & 1) == 0) {
-            set(json, decode_segment(i), keep(json_null()));
-            continue;
-        }
-        entry = object();
-        set(entry, "base", hex(segment->base));
-        set(entry, "limit", hex(segment->limit));
-        if (i < RESUME_GDTR) {
-            set(entry, "selector", hex(segment->selector));
-            set(entry, "access", hex(segment->access));
-            set(entry, "type", text(decode_segment_type(segment->access)));
-            set(entry, "dpl", number((segment->access & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT));
-            set(entry, "flags", bit_names(DECODE_SEGMENT, segment->access));
-        }
-        set(json, decode_segment(i), entry);
+    json_t *json = json_build_object();
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->field[i].group == group)
+            json_build_set(json, fields->field[i].name, value_json(&fields->field[i]));
     }
     return json;
 }
 
-static json_t *control(const struct resume_ctrl *ctrl)
+static json_t *registers(const struct fields *fields)
 {
-    json_t *json = object();
-    set(json, "cr0", flags(DECODE_CR0, ctrl->cr0, (ctrl->valid & RESUME_CTRL_CR0) != 0));
-    set(json, "cr2", maybe_hex(ctrl->cr2, (ctrl->valid & RESUME_CTRL_CR2) != 0));
-    set(json, "cr3", maybe_hex(ctrl->cr3, (ctrl->valid & RESUME_CTRL_CR3) != 0));
-    set(json, "cr4", flags(DECODE_CR4, ctrl->cr4, (ctrl->valid & RESUME_CTRL_CR4) != 0));
-    set(json, "cr8", maybe_hex(ctrl->cr8, (ctrl->valid & RESUME_CTRL_CR8) != 0));
-    set(json, "efer", flags(DECODE_EFER, ctrl->efer, (ctrl->valid & RESUME_CTRL_EFER) != 0));
-    set(json, "xcr0", flags(DECODE_XCR0, ctrl->xcr0, (ctrl->valid & RESUME_CTRL_XCR0) != 0));
-    set(json, "xss", flags(DECODE_XCR0, ctrl->xss, (ctrl->valid & RESUME_CTRL_XSS) != 0));
-    set(json, "apic_base",
-        flags(DECODE_APIC_BASE, ctrl->apic_base, (ctrl->valid & RESUME_CTRL_APIC_BASE) != 0));
+    json_t *json = group_json(fields, FIELD_REGISTERS);
+    const struct field *rflags = fields_find(fields, "rflags");
+    if (rflags->known)
+        json_build_set(json_object_get(json, "rflags"), "iopl",
+                       json_build_number(field_value(rflags) >> 12 & 3));
     return json;
 }
 
-static json_t *debug(const struct resume_debug *debug)
+static json_t *segment_json(const struct fields *fields, const char *name)
 {
-    json_t *json = object();
-    for (unsigned i = 0; i < 4; i++) {
-        char name[8];
-        snprintf(name, sizeof(name), "dr%u", i);
-        set(json, name, maybe_hex(debug->dr[i], (debug->valid >> i & 1) != 0));
-    }
-    set(json, "dr6", flags(DECODE_DR6, debug->dr6, (debug->valid & RESUME_DEBUG_DR6) != 0));
-    set(json, "dr7", flags(DECODE_DR7, debug->dr7, (debug->valid & RESUME_DEBUG_DR7) != 0));
+    const struct field *base = fields_segment(fields, name, "base");
+    const struct field *access = fields_segment(fields, name, "access");
+    if (!base->known)
+        return json_build_null();
+    json_t *json = json_build_object();
+    json_build_set(json, "base", value_json(base));
+    json_build_set(json, "limit", value_json(fields_segment(fields, name, "limit")));
+    if (access == NULL)
+        return json;
+    const uint32_t rights = (uint32_t)field_value(access);
+    json_build_set(json, "selector", value_json(fields_segment(fields, name, "selector")));
+    json_build_set(json, "access", json_build_hex(rights));
+    json_build_set(json, "type", json_build_text(decode_segment_type(rights)));
+    json_build_set(json, "dpl",
+                   json_build_number((rights & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT));
+    json_build_set(json, "flags", json_build_bits(DECODE_SEGMENT, rights));
+    return json;
+}
+
+static json_t *segments(const struct fields *fields)
+{
+    json_t *json = json_build_object();
+    for (unsigned i = 0; i < RESUME_SEG_COUNT; i++)
+        json_build_set(json, decode_segment(i), segment_json(fields, decode_segment(i)));
     return json;
 }
 
 static json_t *msrs(const struct resume_vcpu *vcpu)
 {
-    json_t *json = array();
+    json_t *json = json_build_array();
     for (uint32_t i = 0; i < vcpu->msr_count; i++) {
         char buffer[MSR_NAME_MAX];
         const char *name = msr_name(vcpu->msr[i].index, buffer);
-        json_t *entry = object();
-        set(entry, "index", hex(vcpu->msr[i].index));
-        set(entry, "name", name[0] != '\0' ? text(name) : keep(json_null()));
-        set(entry, "value", hex(vcpu->msr[i].value));
-        set(entry, "optional", json_boolean(vcpu->msr[i].flags & RESUME_MSR_OPTIONAL));
-        append(json, entry);
+        json_t *entry = json_build_object();
+        json_build_set(entry, "index", json_build_hex(vcpu->msr[i].index));
+        json_build_set(entry, "name", name[0] != '\0' ? json_build_text(name) : json_build_null());
+        json_build_set(entry, "value", json_build_hex(vcpu->msr[i].value));
+        json_build_set(entry, "optional",
+                       json_build_bool(vcpu->msr[i].flags & RESUME_MSR_OPTIONAL));
+        json_build_append(json, entry);
     }
     return json;
 }
 
-/* A number of many bytes, low byte first in memory. */
-static json_t *wide(const uint8_t *bytes, unsigned count)
+static json_t *components(const struct resume_xsave *xsave)
 {
-    char buffer[2 + 128 + 1] = "0x";
-    for (unsigned i = 0; i < count && i < 64; i++)
-        snprintf(buffer + 2 + i * 2, 3, "%02x", bytes[count - 1 - i]);
-    return text(buffer);
-}
-
-static json_t *words(const uint8_t *bytes, unsigned count, unsigned width)
-{
-    json_t *json = array();
-    for (unsigned i = 0; i < count; i++)
-        append(json, wide(bytes + (size_t)i * width, width));
-    return json;
-}
-
-static json_t *fpu(const struct resume_xsave *xsave)
-{
-    const uint8_t *area = xsave->area;
-    unsigned width = inspect_vector_width(xsave);
-    json_t *json = object();
-    json_t *list = array();
-    set(json, "length", number(xsave->length));
-    set(json, "xstate_bv", flags(DECODE_XCR0, inspect_le(area + 512, 8), true));
+    json_t *list = json_build_array();
     for (uint32_t i = 0; i < xsave->comp_count && i < RESUME_XCOMP_MAX; i++) {
         const char *name = decode_component(xsave->comp[i].id);
-        json_t *entry = object();
-        set(entry, "id", number(xsave->comp[i].id));
-        set(entry, "name", name != NULL ? text(name) : keep(json_null()));
-        set(entry, "offset", number(xsave->comp[i].offset));
-        set(entry, "size", number(xsave->comp[i].size));
-        append(list, entry);
+        json_t *entry = json_build_object();
+        json_build_set(entry, "id", json_build_number(xsave->comp[i].id));
+        json_build_set(entry, "name", name != NULL ? json_build_text(name) : json_build_null());
+        json_build_set(entry, "offset", json_build_number(xsave->comp[i].offset));
+        json_build_set(entry, "size", json_build_number(xsave->comp[i].size));
+        json_build_append(list, entry);
     }
-    set(json, "components", list);
-    set(json, "fcw", hex(inspect_le(area, 2)));
-    set(json, "fsw", hex(inspect_le(area + 2, 2)));
-    set(json, "ftw", hex(area[4]));
-    set(json, "fop", hex(inspect_le(area + 6, 2)));
-    set(json, "fip", hex(inspect_le(area + 8, 8)));
-    set(json, "fdp", hex(inspect_le(area + 16, 8)));
-    set(json, "mxcsr", hex(inspect_le(area + 24, 4)));
-    list = array();
-    for (unsigned i = 0; i < 8; i++)
-        append(list, wide(area + 32 + (size_t)i * 16, 10));
-    set(json, "st", list);
-    list = array();
-    for (unsigned i = 0; i < inspect_vector_count(xsave); i++) {
-        uint8_t bytes[64];
-        inspect_vector(xsave, i, width, bytes);
-        append(list, wide(bytes, width));
+    return list;
+}
+
+/* "st0" to "st7", in a list; the same for others. NULL when there is none of that name. */
+static json_t *row(const struct fields *fields, const char *name, unsigned count)
+{
+    char numbered[FIELD_NAME_MAX];
+    json_t *list = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(numbered, sizeof(numbered), "%s%u", name, i);
+        const struct field *field = fields_find(fields, numbered);
+        if (field == NULL)
+            break;
+        if (list == NULL)
+            list = json_build_array();
+        json_build_append(list, json_build_wide(field->value, field->size));
     }
-    set(json, width == 64 ? "zmm" : width == 32 ? "ymm" : "xmm", list);
-    const uint8_t *component = inspect_component(xsave, 5, 64);
-    if (component != NULL)
-        set(json, "opmask", words(component, 8, 8));
-    component = inspect_component(xsave, 3, 64);
-    if (component != NULL)
-        set(json, "bnd", words(component, 4, 16));
-    component = inspect_component(xsave, 9, 8);
-    if (component != NULL)
-        set(json, "pkru", hex(inspect_le(component, 4)));
+    return list;
+}
+
+/* "xmm", "ymm" or "zmm", whichever they are. */
+static void set_vectors(json_t *json, const struct fields *fields)
+{
+    uint8_t bytes[64];
+    unsigned width = 16;
+    unsigned first = 16;
+    json_t *list = json_build_array();
+    for (unsigned i = 0; fields_vector(fields, i, bytes, &width); i++) {
+        first = i == 0 ? width : first;
+        json_build_append(list, json_build_wide(bytes, width));
+    }
+    json_build_set(json, first == 64 ? "zmm" : first == 32 ? "ymm" : "xmm", list);
+}
+
+/* What no list of registers has. */
+static void set_others(json_t *json, const struct fields *fields)
+{
+    static const char *const rows[] = {"st", "xmm", "ymm", "zmm", "bnd"};
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->field[i];
+        bool in_row = field->group != FIELD_FPU || (field->name[0] == 'k' && field->size == 8);
+        for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
+            in_row = in_row ||
+                     (strncmp(field->name, rows[k], strlen(rows[k])) == 0 && field->size >= 10);
+        if (!in_row)
+            json_build_set(json, field->name, value_json(field));
+    }
+}
+
+static json_t *fpu(const struct fields *fields, const struct resume_xsave *xsave)
+{
+    if (xsave->length == 0)
+        return json_build_null();
+    json_t *json = json_build_object();
+    json_build_set(json, "length", json_build_number(xsave->length));
+    json_build_set(json, "xstate_bv", json_build_flags(DECODE_XCR0, inspect_in_use(xsave)));
+    json_build_set(json, "components", components(xsave));
+    set_others(json, fields);
+    json_build_set(json, "st", row(fields, "st", 8));
+    set_vectors(json, fields);
+    json_t *list = row(fields, "k", 8);
+    if (list != NULL)
+        json_build_set(json, "opmask", list);
+    list = row(fields, "bnd", 4);
+    if (list != NULL)
+        json_build_set(json, "bnd", list);
     return json;
 }
 
-static json_t *event(uint32_t vector)
+/* A run field as programs want it: null when it is not carried. */
+static json_t *run_value(const struct fields *fields, const char *name)
 {
-    return vector == RESUME_NO_EVENT ? keep(json_null()) : number(vector);
+    const struct field *field = fields_find(fields, name);
+    const uint64_t value = field_value(field);
+    if (!field->known)
+        return json_build_null();
+    switch (field->form) {
+    case FIELD_BOOL:
+        return json_build_bool(value != 0);
+    case FIELD_STATE:
+        return json_build_text(decode_run_state((uint32_t)value));
+    case FIELD_SHADOW:
+        return json_build_text(field_shadow_name(value));
+    case FIELD_EVENT:
+        return value == RESUME_NO_EVENT ? json_build_null() : json_build_number(value);
+    case FIELD_HEX:
+    case FIELD_FLAGS:
+    case FIELD_NUMBER:
+    case FIELD_WIDE:
+        break;
+    }
+    return json_build_number(value);
 }
 
-static json_t *run(const struct resume_run *run)
+static json_t *run(const struct fields *fields)
 {
-    json_t *json = object();
-    set(json, "state", text(decode_run_state(run->mp_state)));
-    set(json, "sipi_vector", number(run->sipi_vector));
-    set(json, "smm", json_boolean(run->smm));
-    set(json, "apic_id", maybe_hex(run->apic_id, (run->valid & RESUME_RUN_APIC_ID) != 0));
-    set(json, "interrupt_shadow", json_boolean(run->interrupt_shadow));
-    set(json, "interrupt_shadow_kind", text(inspect_shadow(run->interrupt_shadow)));
-    set(json, "nmi_masked", json_boolean(run->nmi_masked));
-    set(json, "nmi_pending", json_boolean(run->nmi_pending));
-    set(json, "exception", event(run->exception_vector));
-    set(json, "interrupt", event(run->interrupt_vector));
+    static const struct {
+        const char *key;
+        const char *field;
+    } keys[] = {{"state", "mp_state"},
+                {"sipi_vector", "sipi_vector"},
+                {"smm", "smm"},
+                {"interrupt_shadow_kind", "interrupt_shadow"},
+                {"shadow_length", "shadow_length"},
+                {"nmi_masked", "nmi_masked"},
+                {"nmi_pending", "nmi_pending"},
+                {"exception", "exception_vector"},
+                {"interrupt", "interrupt_vector"}};
+    const struct field *shadow = fields_find(fields, "interrupt_shadow");
+    json_t *carried = json_build_array();
+    json_t *json = json_build_object();
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        json_build_set(json, keys[i].key, run_value(fields, keys[i].field));
+    json_build_set(json, "apic_id", value_json(fields_find(fields, "apic_id")));
+    json_build_set(json, "interrupt_shadow",
+                   shadow->known ? json_build_bool(field_value(shadow) != 0) : json_build_null());
+    /* null stands for "none" as well as for "not carried" in exception and interrupt. */
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->field[i].group == FIELD_RUN && fields->field[i].known)
+            json_build_append(carried, json_build_text(fields->field[i].name));
+    }
+    json_build_set(json, "carried", carried);
     return json;
 }
 
 /* {"ok": true}, or what resume_vcpu_validate or resume_vcpu_check_scope object to. */
 static json_t *verdict(int ret, const struct resume_diag *diag)
 {
-    json_t *json = object();
-    set(json, "ok", json_boolean(ret == 0));
+    json_t *json = json_build_object();
+    json_build_set(json, "ok", json_build_bool(ret == 0));
     if (ret == 0)
         return json;
-    set(json, "reason", text(resume_strerror(ret)));
-    set(json, "where", text(diag->where));
-    set(json, "field", text(diag->field));
-    set(json, "found", hex(diag->found));
-    set(json, "expected", hex(diag->expected));
+    json_build_set(json, "reason", json_build_text(resume_strerror(ret)));
+    json_build_set(json, "where", json_build_text(diag->where));
+    json_build_set(json, "field", json_build_text(diag->field));
+    json_build_set(json, "found", json_build_hex(diag->found));
+    json_build_set(json, "expected", json_build_hex(diag->expected));
     return json;
+}
+
+static json_t *missing_json(const struct resume_vcpu *vcpu)
+{
+    char names[INPUT_MISSING_MAX];
+    json_t *list = json_build_array();
+    input_missing(vcpu, names);
+    for (char *rest = names, *name; (name = strtok_r(rest, ", ", &rest)) != NULL;)
+        json_build_append(list, json_build_text(name));
+    return list;
 }
 
 static json_t *vcpu_json(const struct resume_vcpu *vcpu, uint32_t index)
 {
+    static struct fields fields;
     struct resume_diag diag;
-    json_t *json = object();
-    uint32_t levels = decode_paging_levels(vcpu);
-    set(json, "index", number(index));
-    set(json, "dormant", json_boolean(resume_vcpu_dormant(vcpu)));
-    set(json, "mode", text(decode_mode(vcpu)));
-    set(json, "cpl", number(decode_cpl(vcpu)));
-    json_t *paging = object();
-    set(paging, "mode", text(decode_paging(vcpu)));
-    set(paging, "levels", number(levels));
-    set(paging, "root", hex(vcpu->ctrl.cr3 & UINT64_C(0x000ffffffffff000)));
-    set(json, "paging", paging);
-    set(json, "registers", registers(&vcpu->regs));
-    set(json, "segments", segments(&vcpu->segs));
-    set(json, "control", control(&vcpu->ctrl));
-    set(json, "debug", debug(&vcpu->debug));
-    set(json, "msrs", msrs(vcpu));
-    set(json, "fpu", vcpu->xsave.length != 0 ? fpu(&vcpu->xsave) : keep(json_null()));
-    set(json, "run", run(&vcpu->run));
-    set(json, "consistent", verdict(resume_vcpu_validate(vcpu, index, &diag), &diag));
-    set(json, "restorable", verdict(resume_vcpu_check_scope(vcpu, index, &diag), &diag));
+    struct guest_mode mode;
+    json_t *json = json_build_object();
+    guest_mode_of(vcpu, &mode);
+    fields_list(vcpu, &fields);
+    json_build_set(json, "index", json_build_number(index));
+    json_build_set(json, "dormant", json_build_bool(resume_vcpu_dormant(vcpu)));
+    json_build_set(json, "mode", json_build_text(mode.mode));
+    json_build_set(json, "cpl", mode.cpl_known ? json_build_number(mode.cpl) : json_build_null());
+    json_t *paging = json_build_object();
+    json_build_set(paging, "mode", json_build_text(guest_paging_name(mode.paging)));
+    json_build_set(paging, "levels", json_build_number(mode.levels));
+    json_build_set(paging, "root",
+                   json_build_maybe_hex(vcpu->ctrl.cr3 & UINT64_C(0x000ffffffffff000),
+                                        (vcpu->ctrl.valid & RESUME_CTRL_CR3) != 0));
+    json_build_set(paging, "efer_assumed", json_build_bool(mode.efer_assumed));
+    json_build_set(json, "paging", paging);
+    json_build_set(json, "registers", registers(&fields));
+    json_build_set(json, "segments", segments(&fields));
+    json_build_set(json, "control", group_json(&fields, FIELD_CONTROL));
+    json_build_set(json, "debug", group_json(&fields, FIELD_DEBUG));
+    json_build_set(json, "msrs", msrs(vcpu));
+    json_build_set(json, "fpu", fpu(&fields, &vcpu->xsave));
+    json_build_set(json, "run", run(&fields));
+    json_build_set(json, "missing", missing_json(vcpu));
+    json_build_set(json, "consistent", verdict(resume_vcpu_validate(vcpu, index, &diag), &diag));
+    json_build_set(json, "restorable", verdict(resume_vcpu_check_scope(vcpu, index, &diag), &diag));
     return json;
 }
 
 static json_t *memory(const struct view *view, const struct memory_map *map)
 {
-    json_t *json = object();
-    json_t *list = array();
-    set(json, "source", text(inspect_map_source(view->map_source)));
+    json_t *json = json_build_object();
+    json_t *list = json_build_array();
+    json_build_set(json, "source", json_build_text(inspect_map_source(view->map_source)));
     for (uint32_t i = 0; i < view->range_count; i++) {
         const struct manifest_range *range = &view->ranges[i];
-        json_t *entry = object();
-        set(entry, "base", hex(range->base_pa));
-        set(entry, "length", number(range->length));
-        set(entry, "kind", text(inspect_range_kind(range->kind)));
+        json_t *entry = json_build_object();
+        json_build_set(entry, "base", json_build_hex(range->base_pa));
+        json_build_set(entry, "length", json_build_number(range->length));
+        json_build_set(entry, "kind", json_build_text(inspect_range_kind(range->kind)));
         if (range->block[0] != '\0') {
-            set(entry, "block", text(range->block));
-            set(entry, "offset", hex(range->offset));
+            json_build_set(entry, "block", json_build_text(range->block));
+            json_build_set(entry, "offset", json_build_hex(range->offset));
         }
-        append(list, entry);
+        json_build_append(list, entry);
     }
-    set(json, "ranges", list);
-    list = array();
+    json_build_set(json, "ranges", list);
+    list = json_build_array();
     for (uint32_t i = 0; i < view->block_count; i++) {
-        json_t *entry = object();
-        set(entry, "name", text(view->blocks[i].name));
-        set(entry, "length", number(view->blocks[i].length));
-        append(list, entry);
+        json_t *entry = json_build_object();
+        json_build_set(entry, "name", json_build_text(view->blocks[i].name));
+        json_build_set(entry, "length", json_build_number(view->blocks[i].length));
+        json_build_append(list, entry);
     }
-    set(json, "blocks", list);
+    json_build_set(json, "blocks", list);
     if (map == NULL)
         return json;
     if (map->have_pages) {
@@ -338,31 +321,31 @@ static json_t *memory(const struct view *view, const struct memory_map *map)
             pages += map->cells[i].pages;
             data += map->cells[i].data;
         }
-        set(json, "pages", number(pages));
-        set(json, "data_pages", number(data));
+        json_build_set(json, "pages", json_build_number(pages));
+        json_build_set(json, "data_pages", json_build_number(data));
     }
     if (map->have_tables) {
-        list = array();
+        list = json_build_array();
         for (uint32_t i = 0; i < map->code_count; i++) {
-            json_t *entry = object();
-            set(entry, "va", hex(map->code[i].va));
-            set(entry, "pa", hex(map->code[i].pa));
-            set(entry, "length", number(map->code[i].length));
-            append(list, entry);
+            json_t *entry = json_build_object();
+            json_build_set(entry, "va", json_build_hex(map->code[i].va));
+            json_build_set(entry, "pa", json_build_hex(map->code[i].pa));
+            json_build_set(entry, "length", json_build_number(map->code[i].length));
+            json_build_append(list, entry);
         }
-        set(json, "page_table_pages", number(map->table_pages));
-        set(json, "mapped_bytes", number(map->mapped_bytes));
-        set(json, "kernel_code_bytes", number(map->code_bytes));
-        set(json, "kernel_code", list);
-        set(json, "page_tables_of", number(map->tables_of));
-        list = array();
+        json_build_set(json, "page_table_pages", json_build_number(map->table_pages));
+        json_build_set(json, "mapped_bytes", json_build_number(map->mapped_bytes));
+        json_build_set(json, "kernel_code_bytes", json_build_number(map->code_bytes));
+        json_build_set(json, "kernel_code", list);
+        json_build_set(json, "page_tables_of", json_build_number(map->tables_of));
+        list = json_build_array();
         for (uint32_t i = 0; i < map->rip_count; i++) {
-            json_t *entry = object();
-            set(entry, "vcpu", number(map->rip[i].vcpu));
-            set(entry, "pa", hex(map->rip[i].pa));
-            append(list, entry);
+            json_t *entry = json_build_object();
+            json_build_set(entry, "vcpu", json_build_number(map->rip[i].vcpu));
+            json_build_set(entry, "pa", json_build_hex(map->rip[i].pa));
+            json_build_append(list, entry);
         }
-        set(json, "next_instructions", list);
+        json_build_set(json, "next_instructions", list);
     }
     return json;
 }
@@ -370,82 +353,85 @@ static json_t *memory(const struct view *view, const struct memory_map *map)
 static json_t *home_json(const struct view *view)
 {
     const struct resume_home *home = &view->plan.home;
-    json_t *json = object();
-    set(json, "va", hex(home->va));
-    set(json, "pa", hex(home->pa));
-    set(json, "length", number(home->length));
-    set(json, "kind", text(inspect_home_kind(home->kind)));
-    set(json, "fill", hex(home->fill));
+    json_t *json = json_build_object();
+    json_build_set(json, "va", json_build_hex(home->va));
+    json_build_set(json, "pa", json_build_hex(home->pa));
+    json_build_set(json, "length", json_build_number(home->length));
+    json_build_set(json, "kind", json_build_text(inspect_home_kind(home->kind)));
+    json_build_set(json, "fill", json_build_hex(home->fill));
     if (!view->have_layout)
         return json;
     const struct resume_image_layout *layout = &view->layout;
-    json_t *parts = object();
-    json_t *list = array();
-    set(parts, "blocks", number(RESUME_HOME_BLOCKS));
-    set(parts, "block_length", number(layout->block_length));
-    set(parts, "xsave_length", number(layout->xsave_length));
-    set(parts, "landings", number(layout->landings));
-    set(parts, "landing_length", number(RESUME_LANDING_MAX));
-    set(json, "layout", parts);
+    json_t *parts = json_build_object();
+    json_t *list = json_build_array();
+    json_build_set(parts, "blocks", json_build_number(RESUME_HOME_BLOCKS));
+    json_build_set(parts, "block_length", json_build_number(layout->block_length));
+    json_build_set(parts, "xsave_length", json_build_number(layout->xsave_length));
+    json_build_set(parts, "landings", json_build_number(layout->landings));
+    json_build_set(parts, "landing_length", json_build_number(RESUME_LANDING_MAX));
+    json_build_set(json, "layout", parts);
     for (uint32_t i = 0; i < view->vcpu_count; i++) {
         const struct resume_landing *landing = &view->landings[i];
         const resume_va_t slot = view_slot_va(view, i);
         if (resume_vcpu_dormant(&view->vcpus[i]))
             continue;
-        json_t *entry = object();
-        set(entry, "vcpu", number(i));
-        set(entry, "va", hex(slot + landing->entry));
-        set(entry, "form", text(inspect_landing_form(landing->form)));
-        set(entry, "leave", hex(slot + landing->leave));
-        set(entry, "remains", hex(slot + landing->remains));
-        set(entry, "differs", number(landing->differs));
-        append(list, entry);
+        json_t *entry = json_build_object();
+        json_build_set(entry, "vcpu", json_build_number(i));
+        json_build_set(entry, "va", json_build_hex(slot + landing->entry));
+        json_build_set(entry, "form", json_build_text(inspect_landing_form(landing->form)));
+        json_build_set(entry, "leave", json_build_hex(slot + landing->leave));
+        json_build_set(entry, "remains", json_build_hex(slot + landing->remains));
+        json_build_set(entry, "differs", json_build_number(landing->differs));
+        json_build_append(list, entry);
     }
-    set(json, "landings", list);
+    json_build_set(json, "landings", list);
     return json;
 }
 
 static json_t *devices(const struct view *view)
 {
-    json_t *list = array();
+    json_t *list = json_build_array();
     for (uint32_t i = 0; i < view->device_count; i++) {
-        json_t *entry = object();
-        set(entry, "name", text(view->devices[i].name));
-        set(entry, "instance", number(view->devices[i].instance));
-        set(entry, "version", number(view->devices[i].version));
-        set(entry, "length", number(view->devices[i].length));
-        append(list, entry);
+        json_t *entry = json_build_object();
+        json_build_set(entry, "name", json_build_text(view->devices[i].name));
+        json_build_set(entry, "instance", json_build_number(view->devices[i].instance));
+        json_build_set(entry, "version", json_build_number(view->devices[i].version));
+        json_build_set(entry, "length", json_build_number(view->devices[i].length));
+        json_build_append(list, entry);
     }
     return list;
+}
+
+static json_t *input_json(const struct view *view)
+{
+    json_t *json = json_build_object();
+    json_build_set(json, "path", json_build_text(view->path));
+    json_build_set(json, "format", json_build_text(view->input.format->name));
+    json_build_set(json, "title", json_build_text(view->input.format->title));
+    json_build_set(json, "detail", json_build_text(view->input.detail));
+    return json;
 }
 
 int inspect_print_json(const struct view *view, uint32_t vcpu, const struct memory_map *map,
                        FILE *out, struct report_failure *failure)
 {
-    json_t *root = NULL;
-    json_t *list;
-    json_t *machine;
-    lost = false;
-    root = object();
-    machine = object();
-    list = array();
-    set(root, "format", number(JSON_FORMAT));
-    set(root, "kind", text(view_kind_name(view->kind)));
-    set(machine, "type", text(view->machine.type));
-    set(machine, "accelerator", text(view_accel_name(view->machine.accel)));
-    set(machine, "producer", text(view->machine.producer));
-    set(root, "machine", machine);
+    json_t *root = json_build_object();
+    json_t *machine = json_build_object();
+    json_t *list = json_build_array();
+    json_build_set(root, "format", json_build_number(JSON_FORMAT));
+    json_build_set(root, "kind", json_build_text(view_kind_name(view)));
+    json_build_set(root, "input", input_json(view));
+    json_build_set(machine, "type", json_build_text(view->machine.type));
+    json_build_set(machine, "accelerator", json_build_text(view_accel_name(view->machine.accel)));
+    json_build_set(machine, "producer", json_build_text(view->machine.producer));
+    json_build_set(root, "machine", machine);
     for (uint32_t i = 0; i < view->vcpu_count; i++) {
         if (vcpu == INSPECT_ALL || vcpu == i)
-            append(list, vcpu_json(&view->vcpus[i], i));
+            json_build_append(list, vcpu_json(&view->vcpus[i], i));
     }
-    set(root, "vcpus", list);
-    set(root, "memory", memory(view, map));
-    set(root, "home", view->have_plan ? home_json(view) : keep(json_null()));
-    set(root, "devices", devices(view));
-    int ret = lost ? report_fail_memory(failure, "inspect") : 0;
-    if (ret == 0 && (json_dumpf(root, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF))
-        ret = report_fail_errno(failure, errno, "write", "standard output");
-    json_decref(root);
-    return ret;
+    json_build_set(root, "vcpus", list);
+    json_build_set(root, "memory", memory(view, map));
+    json_build_set(root, "home", view->have_plan ? home_json(view) : json_build_null());
+    json_build_set(root, "devices", devices(view));
+    return json_build_print(root, out, "inspect", failure);
 }

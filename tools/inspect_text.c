@@ -2,19 +2,24 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <resume/landing.h>
 
-#include "decode.h"
+#include "fields.h"
+#include "guest_mode.h"
 #include "inspect.h"
 #include "msr_name.h"
 
 struct text {
     FILE *out;
     bool colour;
+    const struct fields *fields; /* of the vCPU that is being printed */
 };
 
 typedef unsigned long long ull;
+
+static const char not_carried[] = "not carried";
 
 static void heading(const struct text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -29,196 +34,239 @@ static void heading(const struct text *text, const char *format, ...)
     fputs(text->colour ? "\033[0m\n" : "\n", text->out);
 }
 
-static void upper(const char *name, char out[8])
+static void upper(const char *name, char out[FIELD_NAME_MAX])
 {
     size_t i = 0;
-    for (; i < 7 && name[i] != '\0'; i++)
+    for (; i < FIELD_NAME_MAX - 1 && name[i] != '\0'; i++)
         out[i] = (char)toupper((unsigned char)name[i]);
     out[i] = '\0';
 }
 
-/* A register with the names of its bits. */
-static void flags(const struct text *text, const char *name, enum decode_register reg,
-                  uint64_t value, bool known)
+static const struct field *find(const struct text *text, const char *name)
 {
-    char names[512];
-    if (!known) {
-        fprintf(text->out, "  %-6s unknown\n", name);
+    return fields_find(text->fields, name);
+}
+
+/* A register in a line, with the names of its bits if it has any. */
+static void print_field(const struct text *text, const struct field *field)
+{
+    char name[FIELD_NAME_MAX];
+    char bits[512] = "";
+    upper(strcmp(field->name, "apic_base") == 0 ? "APIC" : field->name, name);
+    if (!field->known) {
+        fprintf(text->out, "  %-6s %s\n", name, not_carried);
         return;
     }
-    decode_bits(reg, value, names, sizeof(names));
-    fprintf(text->out, "  %-6s %016llx%s%s\n", name, (ull)value, names[0] != '\0' ? "  " : "",
-            names);
+    if (field->form == FIELD_FLAGS)
+        decode_bits(field->bits, field_value(field), bits, sizeof(bits));
+    fprintf(text->out, "  %-6s %016llx%s%s\n", name, (ull)field_value(field),
+            bits[0] != '\0' ? "  " : "", bits);
 }
 
-static void value(const struct text *text, const char *name, uint64_t number, bool known)
+static void print_group(const struct text *text, enum field_group group)
 {
-    if (known)
-        fprintf(text->out, "  %-6s %016llx\n", name, (ull)number);
-    else
-        fprintf(text->out, "  %-6s unknown\n", name);
+    for (uint32_t i = 0; i < text->fields->count; i++) {
+        if (text->fields->field[i].group == group)
+            print_field(text, &text->fields->field[i]);
+    }
 }
 
-static void print_registers(const struct text *text, const struct resume_regs *regs)
+static void print_registers(const struct text *text)
 {
     /* In the order that people know from other tools. */
     static const uint8_t order[RESUME_GPR_COUNT] = {RESUME_RAX, RESUME_RBX, RESUME_RCX, RESUME_RDX,
                                                     RESUME_RSI, RESUME_RDI, RESUME_RBP, RESUME_RSP,
                                                     RESUME_R8,  RESUME_R9,  RESUME_R10, RESUME_R11,
                                                     RESUME_R12, RESUME_R13, RESUME_R14, RESUME_R15};
+    const struct field *rflags = find(text, "rflags");
     heading(text, "General registers");
     for (unsigned i = 0; i < RESUME_GPR_COUNT; i++) {
-        char name[8];
-        upper(decode_gpr(order[i]), name);
-        if ((regs->valid >> order[i] & 1) != 0)
-            fprintf(text->out, "  %-4s %016llx", name, (ull)regs->gpr[order[i]]);
+        const struct field *field = find(text, decode_gpr(order[i]));
+        char name[FIELD_NAME_MAX];
+        upper(field->name, name);
+        if (field->known)
+            fprintf(text->out, "  %-4s %016llx", name, (ull)field_value(field));
         else
-            fprintf(text->out, "  %-4s %-16s", name, "unknown");
+            fprintf(text->out, "  %-4s %-16s", name, not_carried);
         if (i % 4 == 3)
             fputc('\n', text->out);
     }
-    value(text, "RIP", regs->rip, (regs->valid & RESUME_REGS_RIP) != 0);
-    flags(text, "RFLAGS", DECODE_RFLAGS, regs->rflags, (regs->valid & RESUME_REGS_RFLAGS) != 0);
-    if ((regs->valid & RESUME_REGS_RFLAGS) != 0 && (regs->rflags >> 12 & 3) != 0)
-        fprintf(text->out, "         IOPL %u\n", (unsigned)(regs->rflags >> 12 & 3));
+    print_field(text, find(text, "rip"));
+    print_field(text, rflags);
+    if (rflags->known && (field_value(rflags) >> 12 & 3) != 0)
+        fprintf(text->out, "         IOPL %u\n", (unsigned)(field_value(rflags) >> 12 & 3));
 }
 
-static void print_segments(const struct text *text, const struct resume_segs *segs)
+static void print_segments(const struct text *text)
 {
     heading(text, "Segments and descriptor tables");
     for (unsigned i = 0; i < RESUME_SEG_COUNT; i++) {
-        const struct resume_segment *segment = &segs->seg[i];
-        char name[8];
+        const char *segment = decode_segment(i);
+        const struct field *base = fields_segment(text->fields, segment, "base");
+        const struct field *limit = fields_segment(text->fields, segment, "limit");
+        const struct field *access = fields_segment(text->fields, segment, "access");
+        const struct field *selector = fields_segment(text->fields, segment, "selector");
+        char name[FIELD_NAME_MAX];
         char names[64];
-        upper(decode_segment(i), name);
-        if ((segs->valid >> i & 1) == 0) {
-            fprintf(text->out, "  %-4s unknown\n", name);
-        } else if (i >= RESUME_GDTR) {
-            fprintf(text->out, "  %-4s      base %016llx limit %08x\n", name, (ull)segment->base,
-                    segment->limit);
+        upper(segment, name);
+        if (!base->known) {
+            fprintf(text->out, "  %-4s %s\n", name, not_carried);
+        } else if (access == NULL) {
+            fprintf(text->out, "  %-4s      base %016llx limit %08llx\n", name,
+                    (ull)field_value(base), (ull)field_value(limit));
         } else {
-            decode_bits(DECODE_SEGMENT, segment->access & ~RESUME_SEG_UNUSABLE, names,
-                        sizeof(names));
-            fprintf(text->out, "  %-4s %04x base %016llx limit %08x access %05x  %s, DPL %u%s%s\n",
-                    name, segment->selector, (ull)segment->base, segment->limit, segment->access,
-                    decode_segment_type(segment->access),
-                    (segment->access & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT,
-                    names[0] != '\0' ? ", " : "", names);
+            const uint32_t rights = (uint32_t)field_value(access);
+            decode_bits(DECODE_SEGMENT, rights & ~RESUME_SEG_UNUSABLE, names, sizeof(names));
+            fprintf(text->out,
+                    "  %-4s %04llx base %016llx limit %08llx access %05x  %s, DPL %u%s%s\n", name,
+                    (ull)field_value(selector), (ull)field_value(base), (ull)field_value(limit),
+                    rights, decode_segment_type(rights),
+                    (rights & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT, names[0] != '\0' ? ", " : "",
+                    names);
         }
     }
 }
 
-static void print_control(const struct text *text, const struct resume_vcpu *vcpu)
+static void print_control(const struct text *text, const struct guest_mode *mode)
 {
-    const struct resume_ctrl *ctrl = &vcpu->ctrl;
-    heading(text, "Control registers (%s)", decode_paging(vcpu));
-    flags(text, "CR0", DECODE_CR0, ctrl->cr0, (ctrl->valid & RESUME_CTRL_CR0) != 0);
-    value(text, "CR2", ctrl->cr2, (ctrl->valid & RESUME_CTRL_CR2) != 0);
-    fprintf(text->out, "  CR3    %016llx  root %llx, %s %llx\n", (ull)ctrl->cr3,
-            (ull)(ctrl->cr3 & UINT64_C(0x000ffffffffff000)),
-            (ctrl->cr4 >> 17 & 1) != 0 ? "PCID" : "flags", (ull)(ctrl->cr3 & 0xfff));
-    flags(text, "CR4", DECODE_CR4, ctrl->cr4, (ctrl->valid & RESUME_CTRL_CR4) != 0);
-    value(text, "CR8", ctrl->cr8, (ctrl->valid & RESUME_CTRL_CR8) != 0);
-    flags(text, "EFER", DECODE_EFER, ctrl->efer, (ctrl->valid & RESUME_CTRL_EFER) != 0);
-    flags(text, "XCR0", DECODE_XCR0, ctrl->xcr0, (ctrl->valid & RESUME_CTRL_XCR0) != 0);
-    flags(text, "XSS", DECODE_XCR0, ctrl->xss, (ctrl->valid & RESUME_CTRL_XSS) != 0);
-    flags(text, "APIC", DECODE_APIC_BASE, ctrl->apic_base,
-          (ctrl->valid & RESUME_CTRL_APIC_BASE) != 0);
+    const struct field *cr3 = find(text, "cr3");
+    const struct field *cr4 = find(text, "cr4");
+    heading(text, "Control registers (%s)", guest_paging_name(mode->paging));
+    print_group(text, FIELD_CONTROL);
+    if (cr3->known)
+        fprintf(text->out, "         root %llx, %s %llx\n",
+                (ull)(field_value(cr3) & UINT64_C(0x000ffffffffff000)),
+                (field_value(cr4) >> 17 & 1) != 0 ? "PCID" : "flags",
+                (ull)(field_value(cr3) & 0xfff));
 }
 
-static void print_debug(const struct text *text, const struct resume_debug *debug)
+static void print_debug(const struct text *text)
 {
     static const char *const kinds[4] = {"on execution", "on write", "on I/O", "on access"};
     static const unsigned lengths[4] = {1, 2, 8, 4};
+    const uint64_t dr7 = field_value(find(text, "dr7"));
     heading(text, "Debug registers");
+    print_group(text, FIELD_DEBUG);
     for (unsigned i = 0; i < 4; i++) {
-        char name[8];
-        snprintf(name, sizeof(name), "DR%u", i);
-        value(text, name, debug->dr[i], (debug->valid >> i & 1) != 0);
-    }
-    flags(text, "DR6", DECODE_DR6, debug->dr6, (debug->valid & RESUME_DEBUG_DR6) != 0);
-    flags(text, "DR7", DECODE_DR7, debug->dr7, (debug->valid & RESUME_DEBUG_DR7) != 0);
-    for (unsigned i = 0; i < 4; i++) {
-        if ((debug->dr7 >> (2 * i) & 3) != 0)
+        if ((dr7 >> (2 * i) & 3) != 0)
             fprintf(text->out, "         breakpoint %u: %u byte(s) %s\n", i,
-                    lengths[debug->dr7 >> (18 + 4 * i) & 3], kinds[debug->dr7 >> (16 + 4 * i) & 3]);
+                    lengths[dr7 >> (18 + 4 * i) & 3], kinds[dr7 >> (16 + 4 * i) & 3]);
     }
 }
 
 static void print_msrs(const struct text *text, const struct resume_vcpu *vcpu)
 {
+    uint32_t index = 0;
     heading(text, "MSRs");
-    for (uint32_t i = 0; i < vcpu->msr_count; i++) {
-        const struct resume_msr *msr = &vcpu->msr[i];
+    if (vcpu->msr_count == 0)
+        fprintf(text->out, "  %s\n", not_carried);
+    for (uint32_t i = 0; i < text->fields->count; i++) {
+        const struct field *field = &text->fields->field[i];
         char buffer[MSR_NAME_MAX];
-        fprintf(text->out, "  %08x %-14s %016llx%s\n", msr->index, msr_name(msr->index, buffer),
-                (ull)msr->value, msr->flags & RESUME_MSR_OPTIONAL ? "  optional" : "");
+        if (field->group != FIELD_MSRS)
+            continue;
+        fprintf(text->out, "  %08x %-14s %016llx%s\n", field->number,
+                msr_name(field->number, buffer), (ull)field_value(field),
+                vcpu->msr[index].flags & RESUME_MSR_OPTIONAL ? "  optional" : "");
+        index++;
     }
 }
 
-static void print_vector(const struct text *text, const uint8_t *bytes, unsigned count)
+/* In groups of 16 digits, high ones first. */
+static void print_wide(const struct text *text, const uint8_t *bytes, unsigned count)
 {
-    for (unsigned i = count; i > 0; i -= 8)
-        fprintf(text->out, " %016llx", (ull)inspect_le(bytes + i - 8, 8));
+    for (unsigned i = count; i > 0; i -= 8) {
+        uint64_t part = 0;
+        for (unsigned k = 8; k-- > 0;)
+            part = part << 8 | bytes[i - 8 + k];
+        fprintf(text->out, " %016llx", (ull)part);
+    }
     fputc('\n', text->out);
+}
+
+/* What has a line or a place of its own in print_fpu. */
+static bool printed_apart(const char *name)
+{
+    static const char *const apart[] = {"st",  "xmm", "ymm", "zmm", "fcw",  "fsw",
+                                        "ftw", "fop", "fip", "fdp", "mxcsr"};
+    for (size_t i = 0; i < sizeof(apart) / sizeof(apart[0]); i++) {
+        if (strncmp(name, apart[i], strlen(apart[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_x87(const struct text *text)
+{
+    const uint64_t fsw = field_value(find(text, "fsw"));
+    fprintf(text->out,
+            "  FCW %04llx FSW %04llx (top %u) FTW %02llx FOP %04llx FIP %016llx FDP %016llx\n",
+            (ull)field_value(find(text, "fcw")), (ull)fsw, (unsigned)(fsw >> 11 & 7),
+            (ull)field_value(find(text, "ftw")), (ull)field_value(find(text, "fop")),
+            (ull)field_value(find(text, "fip")), (ull)field_value(find(text, "fdp")));
+    fprintf(text->out, "  MXCSR %08llx\n", (ull)field_value(find(text, "mxcsr")));
+    for (unsigned i = 0; i < 8; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "st%u", i);
+        const struct field *field = find(text, name);
+        fprintf(text->out, "  ST%u %02x%02x %016llx%s", i, field->value[9], field->value[8],
+                (ull)field_value(field), i % 2 == 1 ? "\n" : "   ");
+    }
 }
 
 static void print_fpu(const struct text *text, const struct resume_xsave *xsave)
 {
-    const uint8_t *area = xsave->area;
-    unsigned width = inspect_vector_width(xsave);
+    uint8_t bytes[64];
+    unsigned width;
     char names[256];
+    if (xsave->length == 0) {
+        heading(text, "Floating point and vectors");
+        fprintf(text->out, "  %s\n", not_carried);
+        return;
+    }
     heading(text, "Floating point and vectors (XSAVE image of %u bytes)", xsave->length);
     fprintf(text->out, "  in use: %s\n",
-            decode_bits(DECODE_XCR0, inspect_le(area + 512, 8), names, sizeof(names)));
-    fprintf(text->out, "  FCW %04x FSW %04x (top %u) FTW %02x FOP %04x FIP %016llx FDP %016llx\n",
-            (unsigned)inspect_le(area, 2), (unsigned)inspect_le(area + 2, 2),
-            (unsigned)(area[3] >> 3 & 7), area[4], (unsigned)inspect_le(area + 6, 2),
-            (ull)inspect_le(area + 8, 8), (ull)inspect_le(area + 16, 8));
-    fprintf(text->out, "  MXCSR %08x\n", (unsigned)inspect_le(area + 24, 4));
-    for (unsigned i = 0; i < 8; i++)
-        fprintf(text->out, "  ST%u %04x %016llx%s", i,
-                (unsigned)inspect_le(area + 32 + i * 16 + 8, 2),
-                (ull)inspect_le(area + 32 + i * 16, 8), i % 2 == 1 ? "\n" : "   ");
-    for (unsigned i = 0; i < inspect_vector_count(xsave); i++) {
-        uint8_t bytes[64];
-        inspect_vector(xsave, i, width, bytes);
+            decode_bits(DECODE_XCR0, inspect_in_use(xsave), names, sizeof(names)));
+    print_x87(text);
+    for (unsigned i = 0; fields_vector(text->fields, i, bytes, &width); i++) {
         fprintf(text->out, "  %cMM%02u", width == 64 ? 'Z' : width == 32 ? 'Y' : 'X', i);
-        print_vector(text, bytes, width);
+        print_wide(text, bytes, width);
     }
-    const uint8_t *opmask = inspect_component(xsave, 5, 64);
-    for (unsigned i = 0; opmask != NULL && i < 8; i++)
-        fprintf(text->out, "  K%u %016llx%s", i, (ull)inspect_le(opmask + i * 8, 8),
-                i % 4 == 3 ? "\n" : "");
-    const uint8_t *bounds = inspect_component(xsave, 3, 64);
-    for (unsigned i = 0; bounds != NULL && i < 4; i++)
-        fprintf(text->out, "  BND%u %016llx %016llx\n", i, (ull)inspect_le(bounds + i * 16, 8),
-                (ull)inspect_le(bounds + i * 16 + 8, 8));
-    const uint8_t *pkru = inspect_component(xsave, 9, 8);
-    if (pkru != NULL)
-        fprintf(text->out, "  PKRU %08x\n", (unsigned)inspect_le(pkru, 4));
+    for (uint32_t i = 0; i < text->fields->count; i++) {
+        const struct field *field = &text->fields->field[i];
+        char name[FIELD_NAME_MAX];
+        char value[FIELD_TEXT_MAX];
+        if (field->group != FIELD_FPU || printed_apart(field->name))
+            continue;
+        upper(field->name, name);
+        fprintf(text->out, "  %s %s\n", name, field_format(field, value) + 2);
+    }
 }
 
-static void print_events(const struct text *text, const struct resume_run *run)
+static void print_events(const struct text *text)
 {
     heading(text, "Run state and events");
-    if ((run->valid & RESUME_RUN_MP_STATE) != 0)
-        fprintf(text->out, "  %s%s\n", decode_run_state(run->mp_state),
-                run->smm != 0 ? ", in system management mode" : "");
-    if ((run->valid & RESUME_RUN_APIC_ID) != 0)
-        fprintf(text->out, "  APIC ID %u\n", run->apic_id);
-    fprintf(text->out, "  interrupt shadow: %s, NMIs: %s%s\n",
-            inspect_shadow(run->interrupt_shadow), run->nmi_masked != 0 ? "blocked" : "not blocked",
-            run->nmi_pending != 0 ? ", one pending" : "");
-    if (run->exception_vector != RESUME_NO_EVENT)
-        fprintf(text->out, "  exception %u pending\n", run->exception_vector);
-    if (run->interrupt_vector != RESUME_NO_EVENT)
-        fprintf(text->out, "  interrupt %u being injected\n", run->interrupt_vector);
+    for (uint32_t i = 0; i < text->fields->count; i++) {
+        const struct field *field = &text->fields->field[i];
+        char name[FIELD_NAME_MAX];
+        char value[FIELD_TEXT_MAX];
+        if (field->group != FIELD_RUN)
+            continue;
+        snprintf(name, sizeof(name), "%s:", field->name);
+        for (char *at = name; *at != '\0'; at++)
+            *at = *at == '_' ? ' ' : *at;
+        fprintf(text->out, "  %-17s %s\n", name, field_format(field, value));
+    }
 }
 
 static void print_verdict(const struct text *text, const struct resume_vcpu *vcpu, uint32_t index)
 {
     struct resume_diag diag;
+    char missing[INPUT_MISSING_MAX];
+    if (input_missing(vcpu, missing) != 0) {
+        fprintf(text->out, "  it lacks what a resume needs: %s\n", missing);
+        return;
+    }
     int ret = resume_vcpu_validate(vcpu, index, &diag);
     const char *what = "cannot be loaded into a CPU";
     if (ret == 0) {
@@ -236,20 +284,30 @@ static void print_verdict(const struct text *text, const struct resume_vcpu *vcp
                 diag.where, diag.field, resume_strerror(ret), (ull)diag.found, (ull)diag.expected);
 }
 
-static void print_vcpu(const struct text *text, const struct resume_vcpu *vcpu, uint32_t index)
+static void print_vcpu(struct text *text, const struct resume_vcpu *vcpu, uint32_t index)
 {
-    heading(text, "vCPU %u: %s%s, CPL %u, %s, %s", index,
-            resume_vcpu_dormant(vcpu) ? "dormant, " : "", decode_mode(vcpu), decode_cpl(vcpu),
-            decode_paging(vcpu), decode_run_state(vcpu->run.mp_state));
+    static struct fields fields;
+    struct guest_mode mode;
+    char cpl[8] = "CPL ?";
+    fields_list(vcpu, &fields);
+    text->fields = &fields;
+    guest_mode_of(vcpu, &mode);
+    if (mode.cpl_known)
+        snprintf(cpl, sizeof(cpl), "CPL %u", mode.cpl);
+    heading(text, "vCPU %u: %s%s, %s, %s, %s", index, resume_vcpu_dormant(vcpu) ? "dormant, " : "",
+            mode.mode, cpl, guest_paging_name(mode.paging),
+            (vcpu->run.valid & RESUME_RUN_MP_STATE) != 0 ? decode_run_state(vcpu->run.mp_state)
+                                                         : "run state not carried");
+    if (mode.efer_assumed)
+        fputs("  EFER is not carried: long mode is told from the segments\n", text->out);
     print_verdict(text, vcpu, index);
-    print_registers(text, &vcpu->regs);
-    print_segments(text, &vcpu->segs);
-    print_control(text, vcpu);
-    print_debug(text, &vcpu->debug);
+    print_registers(text);
+    print_segments(text);
+    print_control(text, &mode);
+    print_debug(text);
     print_msrs(text, vcpu);
-    if (vcpu->xsave.length != 0)
-        print_fpu(text, &vcpu->xsave);
-    print_events(text, &vcpu->run);
+    print_fpu(text, &vcpu->xsave);
+    print_events(text);
 }
 
 static void print_part(const struct text *text, const struct view *view, const char *name,
@@ -294,7 +352,7 @@ static void print_home(const struct text *text, const struct view *view)
 static void print_memory(const struct text *text, const struct view *view,
                          const struct memory_map *map, bool blocks)
 {
-    static const char *const sources[] = {"", "", ", as the state blob has it",
+    static const char *const sources[] = {"", "", ", as the input has it",
                                           ", guessed from the machine type"};
     char size[32];
     heading(text, "Memory map%s", sources[view->map_source]);
@@ -326,9 +384,11 @@ static void print_memory(const struct text *text, const struct view *view,
 void inspect_print_text(const struct view *view, uint32_t vcpu, const struct memory_map *map,
                         FILE *out, bool colour, bool blocks)
 {
-    const struct text text = {.out = out, .colour = colour};
+    struct text text = {.out = out, .colour = colour};
     char size[32];
-    fprintf(out, "%s: %s", view->path, view_kind_text(view->kind));
+    fprintf(out, "%s: %s", view->path, view_kind_text(view));
+    if (view->input.detail[0] != '\0')
+        fprintf(out, " (%s)", view->input.detail);
     if (view->file_size > 0)
         fprintf(out, ", %s", progress_format_bytes(view->file_size, size, sizeof(size)));
     fprintf(out, "\n  machine %s under %s, %u vCPU%s\n",

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode.h"
-
 /* Bounds of the walk over the guest's page tables, which are not trusted. */
 #define TABLE_BUDGET (1u << 18)
 #define LEAF_BUDGET (1u << 24)
+/* One bit for each page of 1 TiB. */
+#define PAGES_MAX (UINT64_C(1) << 28)
 
 unsigned memory_cell_density(const struct memory_cell *cell)
 {
@@ -106,23 +106,47 @@ static void add_code(struct memory_map *map, const struct resume_translation *le
 
 /* Page tables are counted once each: one bit per page of memory. */
 struct table_set {
-    uint8_t *bits;
+    uint8_t *bits; /* NULL: there is more memory than can be counted like this */
     uint64_t pages;
 };
 
-static void add_table(struct memory_map *map, struct table_set *set, const struct view *view,
-                      resume_pa_t entry_pa)
+/* The number of a page among those of all runs; false when it is in none. */
+static bool page_number(const struct memory_map *map, resume_pa_t pa, uint64_t *ret_number)
 {
-    uint32_t block;
-    uint64_t offset;
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < map->run_count; i++) {
+        const struct memory_run *run = &map->run[i];
+        if (pa >= run->base_pa && pa - run->base_pa < run->length) {
+            *ret_number = before + (pa - run->base_pa) / STREAM_PAGE_SIZE;
+            return true;
+        }
+        before += run->length / STREAM_PAGE_SIZE;
+    }
+    return false;
+}
+
+static int open_set(struct table_set *set, const struct memory_map *map)
+{
+    for (uint32_t i = 0; i < map->run_count; i++)
+        set->pages += map->run[i].length / STREAM_PAGE_SIZE;
+    if (set->pages > PAGES_MAX)
+        return 0;
+    set->bits = calloc((size_t)(set->pages / 8 + 1), 1);
+    return set->bits != NULL ? 0 : -1;
+}
+
+static void add_table(struct memory_map *map, struct table_set *set, resume_pa_t entry_pa)
+{
+    uint64_t page;
     resume_pa_t pa = entry_pa & ~(resume_pa_t)(STREAM_PAGE_SIZE - 1);
-    if (entry_pa == 0 || !ram_locate(&view->ram, pa, &block, &offset))
+    if (entry_pa == 0 || !page_number(map, pa, &page) || page >= set->pages)
         return;
-    uint64_t page = view->ram.first[block] + offset / STREAM_PAGE_SIZE;
-    if (page >= set->pages || (set->bits[page / 8] >> page % 8 & 1) != 0)
-        return;
-    set->bits[page / 8] |= (uint8_t)(1u << page % 8);
-    map->table_pages++;
+    if (set->bits != NULL) {
+        if ((set->bits[page / 8] >> page % 8 & 1) != 0)
+            return;
+        set->bits[page / 8] |= (uint8_t)(1u << page % 8);
+        map->table_pages++;
+    }
     mark(map, pa, STREAM_PAGE_SIZE, MEMORY_TABLES);
 }
 
@@ -140,7 +164,7 @@ static void walk_tables(struct memory_map *map, struct view *view, struct table_
             break;
         map->mapped_bytes += leaf.size;
         for (unsigned level = 0; level < 5; level++)
-            add_table(map, set, view, leaf.entry_pa[level]);
+            add_table(map, set, leaf.entry_pa[level]);
         if ((leaf.rights & RESUME_MAP_EXEC) != 0 && (leaf.rights & RESUME_MAP_USER) == 0)
             add_code(map, &leaf);
     }
@@ -169,10 +193,10 @@ static int add_rips(struct memory_map *map, struct view *view, struct report_fai
 
 static int add_memory(struct memory_map *map, struct view *view, struct report_failure *failure)
 {
-    struct table_set set = {.pages = view->ram.page_count};
-    count_pages(map, view);
-    set.bits = calloc((size_t)(set.pages / 8 + 1), 1);
-    if (set.bits == NULL)
+    struct table_set set = {NULL, 0};
+    if (view->have_ram)
+        count_pages(map, view);
+    if (open_set(&set, map) != 0)
         return report_fail_memory(failure, "inspect");
     walk_tables(map, view, &set);
     free(set.bits);
@@ -201,7 +225,7 @@ int memory_map_make(struct memory_map *out, struct view *view, uint32_t columns,
         if (view->ranges[i].kind != MANIFEST_RANGE_RAM)
             mark(out, view->ranges[i].base_pa, view->ranges[i].length, MEMORY_ROM);
     }
-    int ret = view->have_ram ? add_memory(out, view, failure) : 0;
+    int ret = add_memory(out, view, failure);
     if (ret != 0) {
         memory_map_free(out);
         return ret;

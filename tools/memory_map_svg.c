@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "decode.h"
+#include "guest_mode.h"
 #include "memory_map.h"
 
 typedef unsigned long long ull;
@@ -142,7 +142,7 @@ static void draw_head(FILE *out, const struct memory_map *map, const struct view
         view->vcpu_count > 0 ? &view->vcpus[view_first_vcpu(view)] : NULL;
     unsigned y = 34;
     fprintf(out, "<text class=\"title\" x=\"%d\" y=\"%u\">Memory of a %s", LEFT, y,
-            view_kind_text(view->kind));
+            view_kind_text(view));
     if (view->machine.type[0] != '\0') {
         fputs(", ", out);
         escaped(out, view->machine.type);
@@ -153,8 +153,10 @@ static void draw_head(FILE *out, const struct memory_map *map, const struct view
         fprintf(out, "<text x=\"%d\" y=\"%u\">", LEFT, y);
         if (view->vcpu_count > 1)
             fprintf(out, "%u vCPUs; vCPU %u: ", view->vcpu_count, view_first_vcpu(view));
-        fprintf(out, "%s, CPL %u, %s; RIP %llx, CR3 %llx</text>\n", decode_mode(vcpu),
-                decode_cpl(vcpu), decode_paging(vcpu), (ull)vcpu->regs.rip, (ull)vcpu->ctrl.cr3);
+        struct guest_mode mode;
+        guest_mode_of(vcpu, &mode);
+        fprintf(out, "%s, CPL %u, %s; RIP %llx, CR3 %llx</text>\n", mode.mode, mode.cpl,
+                guest_paging_name(mode.paging), (ull)vcpu->regs.rip, (ull)vcpu->ctrl.cr3);
     }
     y += HEAD_LINE;
     if (view->have_plan)

@@ -14,6 +14,7 @@
 #include <resume/guest.h>
 #include <xxhash.h>
 
+#include "input.h"
 #include "resume_signals.h"
 
 #define WHAT "check the snapshot"
@@ -384,7 +385,9 @@ int resume_input_open(struct resume_input *out, const char *directory, const cha
     out->manifest = calloc(1, sizeof(*out->manifest));
     if (out->manifest == NULL)
         return report_fail_memory(failure, WHAT);
-    int result = manifest_read(out->manifest, directory, failure);
+    int result = input_check_resumable(directory, failure);
+    if (result == 0)
+        result = manifest_read(out->manifest, directory, failure);
     if (result == 0)
         result = make_work_directory(out, failure);
     if (result == 0)

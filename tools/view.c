@@ -13,12 +13,10 @@
 #include <resume/format.h>
 #include <resume/landing.h>
 
-#include "decode.h"
-#include "shadow.h"
+#include "guest_mode.h"
 #include "view_internal.h"
 
-static const char advice_kind[] =
-    "give a snapshot directory, a QEMU migration stream or a state blob";
+static const char advice_kind[] = "see the list of formats: resumectl inspect --format help";
 
 int view_fail_stream(const struct stream_error *error, const char *where,
                      struct report_failure *failure)
@@ -39,16 +37,14 @@ int view_fail_open(int error, const char *path, struct report_failure *failure)
     return report_fail_errno(failure, error, "inspect", path);
 }
 
-const char *view_kind_text(enum view_kind kind)
+const char *view_kind_text(const struct view *view)
 {
-    return kind == VIEW_SNAPSHOT ? "snapshot directory"
-           : kind == VIEW_STREAM ? "QEMU migration stream"
-                                 : "state blob";
+    return view->kind == VIEW_SNAPSHOT ? "snapshot directory" : view->input.format->title;
 }
 
-const char *view_kind_name(enum view_kind kind)
+const char *view_kind_name(const struct view *view)
 {
-    return kind == VIEW_SNAPSHOT ? "snapshot" : kind == VIEW_STREAM ? "stream" : "state";
+    return view->kind == VIEW_STREAM ? "stream" : view->input.format->name;
 }
 
 const char *view_accel_name(uint32_t accel)
@@ -62,9 +58,8 @@ void view_close(struct view *view)
         close(view->stream_fd);
     if (view->have_ram)
         ram_close(&view->ram);
-    free(view->blob);
-    free(view->xsave);
-    free(view->vcpus);
+    input_vcpus_free(&view->decoded);
+    input_close(&view->input);
     free(view->landings);
     free(view->ranges);
     free(view->blocks);
@@ -114,47 +109,6 @@ static int read_file(const char *path, uint64_t limit, uint8_t **ret_data, size_
     return 0;
 }
 
-static int load_state(struct view *view, const char *path, struct report_failure *failure)
-{
-    struct resume_state state;
-    struct resume_diag diag;
-    size_t length;
-    int ret = read_file(path, RESUME_FORMAT_SIZE_MAX, &view->blob, &length, failure);
-    if (ret != 0)
-        return ret;
-    view->blob_length = length;
-    if (view->kind == VIEW_STATE)
-        view->file_size = length;
-    ret = resume_state_open(view->blob, length, &state, &diag);
-    if (ret == 0)
-        ret = resume_state_machine(&state, &view->machine, &diag);
-    if (ret != 0)
-        return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
-    /* The count is bounded by the format, and each vCPU has had its records checked. */
-    view->vcpus = calloc(state.vcpu_count, sizeof(*view->vcpus));
-    if (view->vcpus == NULL)
-        return report_fail_memory(failure, "inspect");
-    for (uint32_t i = 0; i < state.vcpu_count; i++) {
-        ret = resume_state_vcpu(&state, i, &view->vcpus[i], &diag);
-        if (ret != 0)
-            return report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
-    }
-    view->vcpu_count = state.vcpu_count;
-    if (view->machine.range_count == 0)
-        return 0;
-    view->ranges = calloc(view->machine.range_count, sizeof(*view->ranges));
-    if (view->ranges == NULL)
-        return report_fail_memory(failure, "inspect");
-    for (uint32_t i = 0; i < view->machine.range_count; i++) {
-        view->ranges[i].base_pa = view->machine.range[i].base_pa;
-        view->ranges[i].length = view->machine.range[i].length;
-        view->ranges[i].kind = MANIFEST_RANGE_RAM;
-    }
-    view->range_count = view->machine.range_count;
-    view->map_source = VIEW_MAP_STATE;
-    return 0;
-}
-
 uint32_t view_first_vcpu(const struct view *view)
 {
     for (uint32_t i = 0; i < view->vcpu_count; i++) {
@@ -170,12 +124,12 @@ resume_va_t view_slot_va(const struct view *view, uint32_t index)
 }
 
 /* What the firmware will make of state and plan. When it would refuse them there is no layout. */
-static int lay_out(struct view *view, const uint8_t *plan, size_t length,
-                   struct report_failure *failure)
+static int lay_out(struct view *view, const uint8_t *blob, size_t blob_length, const uint8_t *plan,
+                   size_t length, struct report_failure *failure)
 {
     struct resume_guest guest;
     struct resume_vcpu scratch;
-    if (resume_guest_open(view->blob, view->blob_length, &scratch, &guest, NULL) != 0 ||
+    if (resume_guest_open(blob, blob_length, &scratch, &guest, NULL) != 0 ||
         resume_guest_plan(&guest, plan, length, NULL) != 0)
         return 0;
     view->landings = calloc(view->vcpu_count, sizeof(*view->landings));
@@ -201,23 +155,43 @@ static int lay_out(struct view *view, const uint8_t *plan, size_t length,
     return 0;
 }
 
+/* Joins with a slash; returns NULL when out of memory. */
+static char *join(const char *directory, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+static int read_part(const struct view *view, const char *name, uint8_t **ret_data,
+                     size_t *ret_length, struct report_failure *failure)
+{
+    char *path = join(view->path, name);
+    if (path == NULL)
+        return report_fail_memory(failure, "inspect");
+    int ret = read_file(path, RESUME_FORMAT_SIZE_MAX, ret_data, ret_length, failure);
+    free(path);
+    return ret;
+}
+
 /* The one place that knows how the home and the landings come out of a plan. */
-static int load_plan(struct view *view, const char *path, struct report_failure *failure)
+static int load_plan(struct view *view, struct report_failure *failure)
 {
     struct resume_diag diag;
-    uint8_t *data;
+    uint8_t *blob = NULL;
+    uint8_t *plan = NULL;
+    size_t blob_length;
     size_t length;
-    int ret = read_file(path, RESUME_FORMAT_SIZE_MAX, &data, &length, failure);
-    if (ret != 0)
-        return ret;
-    ret = resume_plan_read(data, length, &view->plan, &diag);
+    int ret = read_part(view, MANIFEST_PLAN, &plan, &length, failure);
+    if (ret == 0)
+        ret = read_part(view, MANIFEST_STATE, &blob, &blob_length, failure);
     if (ret == 0) {
-        view->have_plan = true;
-        ret = lay_out(view, data, length, failure);
-    } else {
-        ret = report_fail_diag(failure, ret, &diag, "inspect", path, NULL);
+        int err = resume_plan_read(plan, length, &view->plan, &diag);
+        view->have_plan = err == 0;
+        ret = err != 0 ? report_fail_diag(failure, err, &diag, "inspect", MANIFEST_PLAN, NULL)
+                       : lay_out(view, blob, blob_length, plan, length, failure);
     }
-    free(data);
+    free(blob);
+    free(plan);
     return ret;
 }
 
@@ -243,82 +217,94 @@ static int load_manifest(struct view *view, struct report_failure *failure)
     return ret;
 }
 
-/* Joins with a slash; returns NULL when out of memory. */
-static char *join(const char *directory, const char *name)
+/* The memory map that comes with the CPU state. */
+static int take_ranges(struct view *view, struct report_failure *failure)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
-}
-
-static int load_part(struct view *view, const char *name, bool with_memory,
-                     int (*load)(struct view *, const char *, struct report_failure *),
-                     struct report_failure *failure)
-{
-    char *path = join(view->path, name);
-    if (path == NULL)
+    if (view->machine.range_count == 0)
+        return 0;
+    view->ranges = calloc(view->machine.range_count, sizeof(*view->ranges));
+    if (view->ranges == NULL)
         return report_fail_memory(failure, "inspect");
-    int ret = load != NULL ? load(view, path, failure)
-                           : view_load_stream(view, path, with_memory, failure);
-    free(path);
-    return ret;
+    for (uint32_t i = 0; i < view->machine.range_count; i++)
+        view->ranges[i] = (struct manifest_range){.base_pa = view->machine.range[i].base_pa,
+                                                  .length = view->machine.range[i].length,
+                                                  .kind = MANIFEST_RANGE_RAM};
+    view->range_count = view->machine.range_count;
+    view->map_source = VIEW_MAP_INPUT;
+    return 0;
 }
 
 static int load_directory(struct view *view, bool with_memory, struct report_failure *failure)
 {
-    view->kind = VIEW_SNAPSHOT;
-    int ret = load_part(view, MANIFEST_STATE, false, load_state, failure);
-    /* The manifest says what is wrong with the directory as a whole, so it is asked first. */
-    struct report_failure state_failure = *failure;
-    int manifest_ret = load_manifest(view, failure);
-    if (manifest_ret != 0)
-        return manifest_ret;
-    if (ret != 0) {
-        *failure = state_failure;
+    int ret = load_manifest(view, failure);
+    if (ret == 0)
+        ret = load_plan(view, failure);
+    if (ret != 0)
         return ret;
-    }
-    ret = load_part(view, MANIFEST_PLAN, false, load_plan, failure);
-    return ret != 0 ? ret : load_part(view, MANIFEST_STREAM, with_memory, NULL, failure);
+    char *path = join(view->path, MANIFEST_STREAM);
+    if (path == NULL)
+        return report_fail_memory(failure, "inspect");
+    ret = view_load_stream(view, path, with_memory, failure);
+    free(path);
+    return ret;
 }
 
-static int load_file(struct view *view, bool with_memory, struct report_failure *failure)
+/* What every format has. */
+static int load_input(struct view *view, struct report_failure *failure)
 {
-    char magic[8] = "";
     struct stat st;
-    int fd = open(view->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return view_fail_open(error, view->path, failure);
-    }
-    /* What cannot be read twice can only be a stream. */
-    ssize_t got = S_ISREG(st.st_mode) ? pread(fd, magic, sizeof(magic), 0) : 0;
-    int error = errno;
-    close(fd);
-    if (got < 0)
-        return report_fail_errno(failure, error, "inspect", view->path);
-    if (got == 8 && memcmp(magic, RESUME_FORMAT_STATE_MAGIC, 8) == 0) {
-        view->kind = VIEW_STATE;
-        return load_state(view, view->path, failure);
-    }
-    if (got == 8 && memcmp(magic, RESUME_FORMAT_PLAN_MAGIC, 8) == 0)
-        return report_fail(failure, EXIT_CODE_REFUSED, "inspect", view->path,
-                           "give the snapshot directory that it belongs to",
-                           "a plan alone says nothing of a machine");
-    view->kind = VIEW_STREAM;
-    return view_load_stream(view, view->path, with_memory, failure);
+    int ret = input_machine(&view->input, &view->machine, failure);
+    if (ret == 0)
+        ret = input_vcpus_read(&view->input, &view->decoded, failure);
+    if (ret != 0)
+        return ret;
+    view->vcpus = view->decoded.vcpu;
+    view->vcpu_count = view->decoded.count;
+    if (stat(view->path, &st) == 0 && S_ISREG(st.st_mode))
+        view->file_size = (uint64_t)st.st_size;
+    return view->kind == VIEW_STREAM ? 0 : take_ranges(view, failure);
 }
 
-int view_open(struct view *view, const char *path, bool with_memory, struct report_failure *failure)
+static enum view_kind kind_of(const struct input *input)
 {
+    return strcmp(input->format->name, "snapshot") == 0      ? VIEW_SNAPSHOT
+           : strcmp(input->format->name, "qemu-stream") == 0 ? VIEW_STREAM
+                                                             : VIEW_OTHER;
+}
+
+/* A snapshot whose state is lost: its manifest says what is wrong with the directory as a whole. */
+static int explain(struct view *view, int ret, struct report_failure *failure)
+{
+    struct report_failure more = {0};
     struct stat st;
+    char *part = join(view->path, MANIFEST_STREAM);
+    bool ours = part != NULL && stat(part, &st) == 0;
+    free(part);
+    if (ours && load_manifest(view, &more) != 0) {
+        *failure = more;
+        return -more.exit_code;
+    }
+    return ret;
+}
+
+int view_open(struct view *view, const char *path, const char *format, bool with_memory,
+              struct report_failure *failure)
+{
     memset(view, 0, sizeof(*view));
     view->stream_fd = -1;
     view->path = path;
-    if (stat(path, &st) != 0)
-        return view_fail_open(errno, path, failure);
-    int ret = S_ISDIR(st.st_mode) ? load_directory(view, with_memory, failure)
-                                  : load_file(view, with_memory, failure);
+    int ret = input_open(&view->input, "inspect", path, format, failure);
+    if (ret != 0) {
+        ret = explain(view, ret, failure);
+        view_close(view);
+        return ret;
+    }
+    view->kind = kind_of(&view->input);
+    ret = load_input(view, failure);
+    if (ret == 0 && view->kind == VIEW_SNAPSHOT)
+        ret = load_directory(view, with_memory, failure);
+    else if (ret == 0 && view->kind == VIEW_STREAM)
+        ret = view_load_stream(view, path, with_memory, failure);
     if (ret != 0)
         view_close(view);
     return ret;
@@ -326,9 +312,14 @@ int view_open(struct view *view, const char *path, bool with_memory, struct repo
 
 bool view_paging(struct view *view, uint32_t index, struct resume_paging *out)
 {
-    if (!view->have_ram || index >= view->vcpu_count ||
-        decode_paging_levels(&view->vcpus[index]) == 0)
+    struct resume_import_error ignored;
+    struct resume_phys phys;
+    if (index >= view->vcpu_count)
         return false;
-    vcpu_paging(&view->ram, &view->vcpus[index], out);
-    return true;
+    if (view->have_ram)
+        phys = ram_phys(&view->ram);
+    else if (view->kind != VIEW_OTHER ||
+             resume_import_memory(view->input.import, &phys, &ignored) != 0)
+        return false;
+    return guest_mode_paging(&view->vcpus[index], &phys, out);
 }

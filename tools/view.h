@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* What `resumectl inspect` knows of a snapshot directory, a stream or a state blob. */
+/*
+ * What `resumectl inspect` knows of an input: what every format has, through input.h, and what only a
+ * snapshot directory or a stream has: a plan, device sections, which pages hold something.
+ */
 #ifndef RESUME_TOOLS_VIEW_H
 #define RESUME_TOOLS_VIEW_H
 
@@ -8,18 +11,19 @@
 
 #include <resume/guest.h>
 
+#include "input.h"
 #include "manifest.h"
 #include "ram.h"
 #include "report.h"
 #include "stream.h"
 
-enum view_kind { VIEW_SNAPSHOT, VIEW_STREAM, VIEW_STATE };
+enum view_kind { VIEW_SNAPSHOT, VIEW_STREAM, VIEW_OTHER };
 
 /* Where the memory map comes from. */
 enum view_map_source {
     VIEW_MAP_NONE,     /* there is none */
     VIEW_MAP_MANIFEST, /* the snapshot's manifest, which has it from QEMU */
-    VIEW_MAP_STATE,    /* the state blob */
+    VIEW_MAP_INPUT,    /* the state blob, the dump */
     VIEW_MAP_GUESS     /* the machine type and the length of its RAM */
 };
 
@@ -34,14 +38,13 @@ struct view_device {
 /* Owned by the caller; a zeroed one is empty. */
 struct view {
     enum view_kind kind;
+    struct input input; /* open as long as the view is */
     const char *path;   /* as given; borrowed */
-    uint64_t file_size; /* of the stream or blob; 0 when not known */
-    uint8_t *blob;      /* owned: the state blob, when the vCPUs come from one */
-    size_t blob_length;
-    uint8_t *xsave; /* owned: XSAVE images, when they come from a stream */
+    uint64_t file_size; /* of a file; 0 when not known */
     struct resume_machine machine;
     uint32_t vcpu_count;
-    struct resume_vcpu *vcpus; /* owned */
+    struct input_vcpus decoded; /* owned */
+    struct resume_vcpu *vcpus;  /* those in `decoded` */
 
     uint32_t range_count;
     struct manifest_range *ranges; /* owned */
@@ -63,20 +66,22 @@ struct view {
 };
 
 /*
- * view_open - look at @path and find out what it is by its content.
- * @with_memory: index the RAM too, which means reading through the stream; else only its end is
- * read, if the file can be seeked in and describes itself.
+ * view_open - look at @path.
+ * @format: a name, or NULL to find out by the content.
+ * @with_memory: index the RAM of a stream too, which means reading through it; else only its ends are
+ * read, if it describes itself.
  * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT. On failure nothing needs to be closed.
  */
-int view_open(struct view *view, const char *path, bool with_memory,
+int view_open(struct view *view, const char *path, const char *format, bool with_memory,
               struct report_failure *failure);
 
 /* view_close - free. A zeroed or closed one is fine. */
 void view_close(struct view *view);
 
-/* "snapshot directory", "QEMU migration stream", "state blob"; "snapshot", "stream", "state". */
-const char *view_kind_text(enum view_kind kind);
-const char *view_kind_name(enum view_kind kind);
+/* "snapshot directory", "QEMU migration stream", or the title of the format. */
+const char *view_kind_text(const struct view *view);
+/* "snapshot", "stream", or the name of the format. */
+const char *view_kind_name(const struct view *view);
 
 /* "unknown", "TCG", "KVM". */
 const char *view_accel_name(uint32_t accel);
@@ -87,8 +92,8 @@ uint32_t view_first_vcpu(const struct view *view);
 /* Where the slot of a vCPU's landing begins. @view: with have_layout. */
 resume_va_t view_slot_va(const struct view *view, uint32_t index);
 
-/* The page tables of vCPU @index, readable through view->ram. Returns false when it has no long-mode
- * paging or the RAM is not indexed. @out borrows @view. */
+/* The page tables of vCPU @index. Returns false when it has no long-mode paging or there is no memory
+ * (of a stream: it is not indexed). @out borrows @view. */
 bool view_paging(struct view *view, uint32_t index, struct resume_paging *out);
 
 #endif

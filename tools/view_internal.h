@@ -14,8 +14,7 @@ int view_fail_stream(const struct stream_error *error, const char *where,
 int view_fail_open(int error, const char *path, struct report_failure *failure);
 
 /*
- * Reads a stream: machine, blocks, devices; the vCPUs unless they are known already; the RAM if
- * @with_memory. Guesses the memory map unless it is known already.
+ * Reads a stream: blocks, devices; the RAM if @with_memory. Guesses the memory map unless it is known already.
  */
 int view_load_stream(struct view *view, const char *path, bool with_memory,
                      struct report_failure *failure);

@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "qemu_cpu.h"
-#include "shadow.h"
 #include "view_internal.h"
 #include "vmdesc.h"
 
@@ -24,8 +22,6 @@ static int keep_blocks(struct view *view, const struct stream *stream,
         return report_fail_memory(failure, "inspect");
     memcpy(view->blocks, blocks, count * sizeof(*blocks));
     view->block_count = count;
-    if (view->kind == VIEW_STREAM)
-        snprintf(view->machine.type, sizeof(view->machine.type), "%.63s", stream_machine(stream));
     return 0;
 }
 
@@ -47,30 +43,6 @@ static int keep_devices(struct view *view, const struct vmdesc *desc,
     return 0;
 }
 
-static int decode_vcpus(struct view *view, const struct vmdesc *desc, const char *path,
-                        struct report_failure *failure)
-{
-    struct stream_error error;
-    uint32_t count = qemu_cpu_count(desc);
-    if (count == 0 || count > RESUME_VCPU_MAX)
-        return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path,
-                           "give the stream of an x86 machine", "%u vCPUs, expected 1 to %u", count,
-                           RESUME_VCPU_MAX);
-    view->vcpus = calloc(count, sizeof(*view->vcpus));
-    view->xsave = calloc(count, QEMU_CPU_XSAVE_SIZE);
-    if (view->vcpus == NULL || view->xsave == NULL)
-        return report_fail_memory(failure, "inspect");
-    for (uint32_t i = 0; i < count; i++) {
-        if (qemu_cpu_decode(desc, i, &view->vcpus[i], view->xsave + (size_t)i * QEMU_CPU_XSAVE_SIZE,
-                            &error) != 0)
-            return view_fail_stream(&error, path, failure);
-    }
-    view->vcpu_count = count;
-    view->machine.source = RESUME_SOURCE_QEMU_STREAM;
-    view->machine.accel = qemu_cpu_accel(desc);
-    return 0;
-}
-
 static int use_tail(struct view *view, const uint8_t *tail, size_t length, uint64_t offset,
                     const char *path, struct report_failure *failure)
 {
@@ -79,8 +51,6 @@ static int use_tail(struct view *view, const uint8_t *tail, size_t length, uint6
     if (vmdesc_open(&desc, tail, length, offset, &error) != 0)
         return view_fail_stream(&error, path, failure);
     int ret = keep_devices(view, &desc, failure);
-    if (ret == 0 && view->vcpu_count == 0)
-        ret = decode_vcpus(view, &desc, path, failure);
     vmdesc_close(&desc);
     return ret;
 }
@@ -130,9 +100,8 @@ static int read_ends(struct view *view, int fd, uint64_t length, const char *pat
     return ret;
 }
 
-/* The whole stream, front to back; the RAM is indexed on the way if the file can be seeked in. */
-static int read_all(struct view *view, int fd, bool index, const char *path,
-                    struct report_failure *failure)
+/* The whole stream, front to back; the RAM is indexed on the way. */
+static int read_all(struct view *view, int fd, const char *path, struct report_failure *failure)
 {
     struct stream_error error;
     struct stream stream;
@@ -140,17 +109,15 @@ static int read_all(struct view *view, int fd, bool index, const char *path,
     const uint8_t *tail;
     size_t length;
     uint64_t offset;
-    if (index) {
-        if (ram_begin(&view->ram, fd, &error) != 0)
-            return view_fail_stream(&error, path, failure);
-        view->have_ram = true;
-    }
+    if (ram_begin(&view->ram, fd, &error) != 0)
+        return view_fail_stream(&error, path, failure);
+    view->have_ram = true;
     if (stream_open_fd(&stream, fd, &error) != 0)
         return view_fail_stream(&error, path, failure);
     int ret;
     do {
         ret = stream_next(&stream, &event, &error);
-        if (ret == 0 && index)
+        if (ret == 0)
             ret = ram_add(&view->ram, &stream, &event, &error);
     } while (ret == 0 && event.kind != STREAM_DEVICES);
     if (ret == 0)
@@ -217,23 +184,14 @@ int view_load_stream(struct view *view, const char *path, bool with_memory,
     view->stream_fd = fd;
     if (fstat(fd, &st) != 0)
         return report_fail_errno(failure, errno, "inspect", path);
-    bool seekable = S_ISREG(st.st_mode);
-    if (seekable)
-        view->file_size = (uint64_t)st.st_size;
-    if (seekable && !with_memory) {
+    view->file_size = (uint64_t)st.st_size;
+    if (!with_memory) {
         if (read_ends(view, fd, view->file_size, path) == 0)
             return 0;
         forget(view);
         if (lseek(fd, 0, SEEK_SET) != 0)
             return report_fail_errno(failure, errno, "inspect", path);
     }
-    int ret = read_all(view, fd, seekable && with_memory, path, failure);
-    if (ret == 0 && view->have_ram)
-        ret = place_ram(view, path, failure);
-    for (uint32_t i = 0; ret == 0 && view->kind == VIEW_STREAM && i < view->vcpu_count; i++) {
-        struct resume_paging paging;
-        if (view_paging(view, i, &paging))
-            shadow_complete(&view->vcpus[i], &paging);
-    }
-    return ret;
+    int ret = read_all(view, fd, path, failure);
+    return ret == 0 ? place_ram(view, path, failure) : ret;
 }

@@ -52,7 +52,7 @@ static int print_stream(const char *path)
     struct report_failure failure;
     struct view view;
     memset(&view, 0, sizeof(view));
-    if (view_open(&view, path, false, &failure) != 0) {
+    if (view_open(&view, path, NULL, false, &failure) != 0) {
         fprintf(stderr, "import_fields: %s: the stream cannot be read\n", path);
         return 1;
     }

@@ -24,7 +24,7 @@ static char *shown(const char *path, uint32_t vcpu, bool json)
     struct report_failure failure = {0};
     char *text = NULL;
     size_t length;
-    if (view_open(&view, path, true, &failure) != 0)
+    if (view_open(&view, path, NULL, true, &failure) != 0)
         fail_msg("refused: %s", failure.why);
     assert_int_equal(memory_map_make(&map, &view, 64, 24, &failure), 0);
     FILE *out = open_memstream(&text, &length);
@@ -170,7 +170,7 @@ static void looks_up_the_interrupt_shadow(void **state)
     snprintf(path, sizeof(path), "%s/%s", guest->directory, MANIFEST_STREAM);
     char *text = shown(path, 1, false);
     assert_says(text, "the state is consistent, and this version can restore it");
-    assert_says(text, "interrupt shadow: after STI");
+    assert_says(text, "interrupt shadow: after STI\n");
     free(text);
     guest_close(guest);
 }
