@@ -17,6 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/qemu"))
+import inspections  # noqa: E402
 import instructions  # noqa: E402
 from guests import guest_of  # noqa: E402
 from harness import Failure, Machine, Patience, Qmp, Settings, limit  # noqa: E402
@@ -309,7 +310,10 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
     parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"))
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/bench"))
-    parser.add_argument("--only", choices=("splice", "firmware", "trampoline", "instructions"), default=None)
+    parser.add_argument("--only", default=None,
+                        choices=("splice", "firmware", "trampoline", "instructions", "inspect"))
+    parser.add_argument("--analyze-migration", metavar="FILE",
+                        help="QEMU's script of this name, to compare inspect with")
     arguments = parser.parse_args()
     Patience.factor = 3  # counting instructions makes QEMU slow
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
@@ -327,6 +331,9 @@ def main():
             bench_trampoline(arguments.build)
         if arguments.only in (None, "instructions"):
             bench_instructions(arguments.build)
+        if arguments.only in (None, "inspect"):
+            inspections.bench_inspect(Settings.resumectl, arguments.analyze_migration,
+                                      arguments.rounds, arguments.logs)
     except Failure as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1

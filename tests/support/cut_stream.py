@@ -139,4 +139,5 @@ def main():
         file.write(out + stream.data[devices:])
 
 
-main()
+if __name__ == "__main__":
+    main()
