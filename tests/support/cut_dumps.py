@@ -133,4 +133,5 @@ def main():
     write_kdump(out_kdump, kdump, pages)
 
 
-main()
+if __name__ == "__main__":
+    main()
