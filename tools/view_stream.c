@@ -43,18 +43,6 @@ static int keep_devices(struct view *view, const struct vmdesc *desc,
     return 0;
 }
 
-static int use_tail(struct view *view, const uint8_t *tail, size_t length, uint64_t offset,
-                    const char *path, struct report_failure *failure)
-{
-    struct stream_error error;
-    struct vmdesc desc;
-    if (vmdesc_open(&desc, tail, length, offset, &error) != 0)
-        return view_fail_stream(&error, path, failure);
-    int ret = keep_devices(view, &desc, failure);
-    vmdesc_close(&desc);
-    return ret;
-}
-
 static void forget(struct view *view)
 {
     free(view->blocks);
@@ -66,13 +54,13 @@ static void forget(struct view *view)
 }
 
 /* Head and tail only. Returns 0, or anything else if the stream has to be walked. */
-static int read_ends(struct view *view, int fd, uint64_t length, const char *path)
+static int read_ends(struct view *view, int fd)
 {
     struct report_failure ignored;
     struct stream stream;
     struct stream_event event;
-    uint64_t offset;
-    if (stream_open_fd(&stream, fd, NULL) != 0)
+    struct vmdesc desc;
+    if (stream_open_seekable(&stream, fd, view->file_size, NULL) != 0)
         return -1;
     int ret;
     do {
@@ -80,23 +68,14 @@ static int read_ends(struct view *view, int fd, uint64_t length, const char *pat
     } while (ret == 0 && event.kind != STREAM_MEMORY && event.kind != STREAM_DEVICES);
     if (ret == 0)
         ret = keep_blocks(view, &stream, &ignored);
-    stream_close(&stream);
-    if (ret != 0 || vmdesc_find_tail(fd, length, &offset, NULL) != 0)
-        return -1;
-
-    size_t size = (size_t)(length - offset);
-    uint8_t *tail = malloc(size);
-    if (tail == NULL)
-        return -1;
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(fd, tail + done, size - done, (off_t)(offset + done));
-        if (got <= 0 && !(got < 0 && errno == EINTR))
-            break;
-        done += got > 0 ? (size_t)got : 0;
+    if (ret == 0)
+        ret = vmdesc_open_end(&desc, stream.file, event.offset + event.length, event.section_id,
+                              NULL);
+    if (ret == 0) {
+        ret = keep_devices(view, &desc, &ignored);
+        vmdesc_close(&desc);
     }
-    ret = done == size ? use_tail(view, tail, size, offset, path, &ignored) : -1;
-    free(tail);
+    stream_close(&stream);
     return ret;
 }
 
@@ -106,13 +85,11 @@ static int read_all(struct view *view, int fd, const char *path, struct report_f
     struct stream_error error;
     struct stream stream;
     struct stream_event event;
-    const uint8_t *tail;
-    size_t length;
-    uint64_t offset;
+    struct vmdesc desc;
     if (ram_begin(&view->ram, fd, &error) != 0)
         return view_fail_stream(&error, path, failure);
     view->have_ram = true;
-    if (stream_open_fd(&stream, fd, &error) != 0)
+    if (stream_open_seekable(&stream, fd, view->file_size, &error) != 0)
         return view_fail_stream(&error, path, failure);
     int ret;
     do {
@@ -121,13 +98,15 @@ static int read_all(struct view *view, int fd, const char *path, struct report_f
             ret = ram_add(&view->ram, &stream, &event, &error);
     } while (ret == 0 && event.kind != STREAM_DEVICES);
     if (ret == 0)
-        ret = stream_tail(&stream, &tail, &length, &offset, &error);
-    if (ret != 0)
-        ret = view_fail_stream(&error, path, failure);
-    else
-        ret = keep_blocks(view, &stream, failure);
+        ret = vmdesc_open_from(&desc, stream.file, event.offset, &error);
+    if (ret != 0) {
+        stream_close(&stream);
+        return view_fail_stream(&error, path, failure);
+    }
+    ret = keep_blocks(view, &stream, failure);
     if (ret == 0)
-        ret = use_tail(view, tail, length, offset, path, failure);
+        ret = keep_devices(view, &desc, failure);
+    vmdesc_close(&desc);
     stream_close(&stream);
     return ret;
 }
@@ -186,11 +165,9 @@ int view_load_stream(struct view *view, const char *path, bool with_memory,
         return report_fail_errno(failure, errno, "inspect", path);
     view->file_size = (uint64_t)st.st_size;
     if (!with_memory) {
-        if (read_ends(view, fd, view->file_size, path) == 0)
+        if (read_ends(view, fd) == 0)
             return 0;
         forget(view);
-        if (lseek(fd, 0, SEEK_SET) != 0)
-            return report_fail_errno(failure, errno, "inspect", path);
     }
     int ret = read_all(view, fd, path, failure);
     return ret == 0 ? place_ram(view, path, failure) : ret;

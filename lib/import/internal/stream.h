@@ -132,6 +132,7 @@ typedef int (*stream_sink_fn)(void *ctx, const void *data, size_t length);
 struct stream {
     int fd; /* -1 for memory and for `file` */
     const struct import_file *file;
+    struct import_file *own_file; /* `file`, when stream_open_seekable has made it */
     stream_sink_fn sink;
     void *sink_ctx;
     uint8_t *buffer;     /* owned when fd >= 0 */
@@ -184,6 +185,13 @@ int stream_open_memory(struct stream *stream, const void *data, size_t length,
  */
 int stream_open_file(struct stream *stream, const struct import_file *file,
                      struct stream_error *error);
+
+/*
+ * stream_open_seekable - the same for who has a descriptor that can be read at any offset. It is
+ * borrowed; its position is not used.  @length: of the file, in bytes.
+ */
+int stream_open_seekable(struct stream *stream, int fd, uint64_t length,
+                         struct stream_error *error);
 
 /* stream_is_mapped - is this a mapped-ram file? It has no events ZERO and PAGE. Known with MEMORY. */
 bool stream_is_mapped(const struct stream *stream);

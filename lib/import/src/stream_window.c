@@ -86,6 +86,21 @@ int stream_open_file(struct stream *stream, const struct import_file *file,
     return 0;
 }
 
+int stream_open_seekable(struct stream *stream, int fd, uint64_t length, struct stream_error *error)
+{
+    struct import_file *file = malloc(sizeof(*file));
+    if (file == NULL)
+        return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
+                           "out of memory");
+    *file = (struct import_file){.fd = fd, .size = length, .name = "the stream"};
+    int ret = stream_open_file(stream, file, error);
+    if (ret != 0)
+        free(file);
+    else
+        stream->own_file = file;
+    return ret;
+}
+
 int stream_open_memory(struct stream *stream, const void *data, size_t length,
                        struct stream_error *error)
 {
@@ -104,6 +119,7 @@ void stream_close(struct stream *stream)
     free(stream->buffer);
     free(stream->blocks);
     free(stream->tail);
+    free(stream->own_file);
     memset(stream, 0, sizeof(*stream));
     stream->fd = -1;
     stream->failed = true;
