@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""image_oracle.py samples DIRECTORY | read IMAGE [KEY-FILE]
+
+Writes and reads snapshot images from docs/IMAGE.md alone, with other implementations of everything:
+the cryptography of Python's `cryptography`, hashes and compression of shared libraries.
+
+samples: images for the tests, good and bad, and `cases`: a line for each with its file, its key or "-",
+the number of the error that reading it must end in, and the structure that must be named.
+read: checks all of an image, and prints "PAGE SHA-256" for each page with content, then its parts.
+"""
+import ctypes
+import ctypes.util
+import hashlib
+import os
+import struct
+import sys
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+PAGE = 4096
+HEADER = 512
+NONE, LZ4, ZSTD = range(3)
+OK, ETRUNC, EMAGIC, EVERSION, ECRC, ELENGTH, ERESERVED = 0, -16, -17, -18, -19, -20, -21
+EMISSING, EORDER, ECONSISTENT, EUNSUPPORTED = -24, -25, -34, -35
+EAUTH, EKEY, EDATA = -65, -66, -68
+KEY = bytes(range(100, 132))
+
+
+class Hash128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def library(name, *names):
+    for candidate in names + (ctypes.util.find_library(name),):
+        try:
+            return ctypes.CDLL(candidate)
+        except (OSError, TypeError):
+            continue
+    sys.exit(f"image_oracle.py: there is no shared library {name}")
+
+
+XXHASH = library("xxhash", "libxxhash.so.0")
+LZ4_LIBRARY = library("lz4", "liblz4.so.1")
+ZSTD_LIBRARY = library("zstd", "libzstd.so.1")
+XXHASH.XXH3_128bits.restype = Hash128
+XXHASH.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+for function in (ZSTD_LIBRARY.ZSTD_compress, ZSTD_LIBRARY.ZSTD_decompress):
+    function.restype = ctypes.c_size_t
+ZSTD_LIBRARY.ZSTD_compress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p,
+                                       ctypes.c_size_t, ctypes.c_int]
+ZSTD_LIBRARY.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p,
+                                         ctypes.c_size_t]
+
+
+def xxh128(data):
+    value = XXHASH.XXH3_128bits(data, len(data))
+    return struct.pack(">QQ", value.high, value.low)
+
+
+def compress(kind, data):
+    room = len(data) + len(data) // 8 + 1024
+    out = ctypes.create_string_buffer(room)
+    if kind == LZ4:
+        length = LZ4_LIBRARY.LZ4_compress_default(data, out, len(data), room)
+    elif kind == ZSTD:
+        length = ZSTD_LIBRARY.ZSTD_compress(out, room, data, len(data), 1)
+    else:
+        return data
+    return out.raw[:length]
+
+
+def decompress(kind, data, length):
+    out = ctypes.create_string_buffer(length + 1)
+    if kind == LZ4:
+        got = LZ4_LIBRARY.LZ4_decompress_safe(data, out, len(data), length)
+    else:
+        got = ZSTD_LIBRARY.ZSTD_decompress(out, length, data, len(data))
+    if got != length:
+        raise ValueError("the compressed data gives something else")
+    return out.raw[:length]
+
+
+def derive(key, salt, purpose, length):
+    return HKDF(algorithm=SHA256(), length=length, salt=salt,
+                info=b"libresume image v1 " + purpose).derive(key)
+
+
+def protect(key, purpose, number, aad, data):
+    """The protected data, and its tag. Without a key: the data and its checksum."""
+    if key is None:
+        return data, xxh128(aad + xxh128(data))
+    out = ChaCha20Poly1305(key).encrypt(struct.pack("<IQ", purpose, number), data, aad)
+    return out[:-16], out[-16:]
+
+
+def unprotect(key, purpose, number, aad, data, tag):
+    if key is None:
+        if tag != xxh128(aad + xxh128(data)):
+            raise InvalidTag
+        return data
+    return ChaCha20Poly1305(key).decrypt(struct.pack("<IQ", purpose, number), data + tag, aad)
+
+
+def page_of(number):
+    """The page that the samples have at guest-physical page `number`; the tests know it too."""
+    if number % 3 == 0:  # does not compress
+        state = number * 2654435761 + 12345 & 0xffffffff
+        out = bytearray()
+        for _ in range(PAGE):
+            state = state * 1664525 + 1013904223 & 0xffffffff
+            out.append(state >> 24)
+        return bytes(out)
+    return bytes(((number + (i >> 6)) & 0xff) for i in range(PAGE))
+
+
+class Image:
+    """What an image is made of. Members may be changed, and hooks replaced, to make bad ones."""
+
+    def __init__(self, key=KEY, compression=LZ4, chunk_pages=4, salt=bytes(range(32))):
+        self.key, self.compression, self.chunk_pages, self.salt = key, compression, chunk_pages, salt
+        self.map = [(0, 160), (256, 4000), (0x100000, 64)]
+        self.runs = [(1, 1), (5, 3), (20, 10), (159, 1), (256, 30), (300, 1), (0x100000, 13),
+                     (0x10003f, 1)]
+        self.state, self.plan = b"a state blob" * 30, b"a plan!" * 5
+        self.host, self.devices = b'{"facts": "of the host"}', b"a device part" * 50
+        self.vcpus = 2
+        self.header_hook = self.index_hook = self.structures_hook = self.chunk_hook = None
+        self.bytes_hook = None
+
+    def pages(self):
+        return [page for first, count in self.runs for page in range(first, first + count)]
+
+    def chunk(self, plain):
+        packed = compress(self.compression, plain)
+        return packed if len(packed) < len(plain) else plain
+
+    def build(self):
+        keys = [None, None]
+        check = bytes(16)
+        if self.key is not None:
+            keys = [derive(self.key, self.salt, name, 32) for name in (b"structures", b"chunks")]
+            check = derive(self.key, self.salt, b"check", 16)
+        pages = self.pages()
+        groups = [pages[i:i + self.chunk_pages] for i in range(0, len(pages), self.chunk_pages)]
+        content = 0
+        runs = b""
+        for first, count in self.runs:
+            runs += struct.pack("<QQQ", first, count, content)
+            content += count
+        parts = [self.state, self.plan, b"".join(struct.pack("<QQ", *entry) for entry in self.map),
+                 runs, bytes(32 * len(groups))]
+        table, plain = b"", b""
+        for part in parts:
+            plain += bytes(-len(plain) % 8)
+            table += struct.pack("<QQ", len(plain), len(part))
+            plain += part
+        structures = HEADER + len(self.host) + len(self.devices)
+        plain += bytes(-(structures + len(plain) + 16) % PAGE)
+        data = structures + len(plain) + 16
+
+        stored, index, offset = b"", [], data
+        for number, group in enumerate(groups):
+            packed = self.chunk(b"".join(map(page_of, group)))
+            if self.chunk_hook:
+                packed = self.chunk_hook(number, packed)
+            aad = self.salt + struct.pack("<QQQII", number, len(groups), group[0], len(group),
+                                          len(packed))
+            packed, tag = protect(keys[1], 2, number, aad, packed)
+            index.append([offset, len(packed), 0, tag])
+            offset += len(packed)
+            stored += packed
+        if self.index_hook:
+            self.index_hook(index)
+        entries = b"".join(struct.pack("<QII", *entry[:3]) + entry[3] for entry in index)
+        at = struct.unpack_from("<Q", table, 4 * 16)[0]
+        plain = plain[:at] + entries + plain[at + len(entries):]
+        if self.structures_hook:
+            plain = self.structures_hook(bytearray(plain))
+        total = data + len(stored)
+        header = struct.pack("<8sHHHHQIIIIQQQ", b"RSMIMAGE", 1, 0, 0, HEADER, total,
+                             0 if self.key is None else 1, self.compression, self.chunk_pages,
+                             self.vcpus, len(pages), len(groups), 0)
+        header += self.salt + check
+        header += struct.pack("<QQ", HEADER, len(self.host)) + hashlib.sha256(self.host).digest()
+        header += struct.pack("<QQ", HEADER + len(self.host), len(self.devices))
+        header += hashlib.sha256(self.devices).digest()
+        header += struct.pack("<QQQQ", structures, len(plain) + 16, data, len(stored)) + table
+        header = bytearray(header + bytes(HEADER - len(header)))
+        if self.header_hook:
+            self.header_hook(header)
+        plain, tag = protect(keys[0], 1, 0, bytes(header), bytes(plain))
+        out = bytes(header) + self.host + self.devices + plain + tag + stored
+        return self.bytes_hook(bytearray(out)) if self.bytes_hook else out
+
+
+def read(data, key):
+    """{page number: content}, and the parts (host, devices, state, plan, map). Raises on damage."""
+    header = data[:HEADER]
+    (magic, major, _, compatible, length, total, protection, compression, chunk_pages, vcpus, content,
+     chunks, _) = struct.unpack_from("<8sHHHHQIIIIQQQ", header)
+    assert (magic, major, compatible, length) == (b"RSMIMAGE", 1, 0, HEADER), "header"
+    assert total == len(data) and (protection == 1) == (key is not None), "length or protection"
+    assert vcpus > 0 and header[320:] == bytes(HEADER - 320), "reserved"
+    salt = header[64:96]
+    keys = [None, None]
+    if key is not None:
+        assert header[96:112] == derive(key, salt, b"check", 16), "key check"
+        keys = [derive(key, salt, name, 32) for name in (b"structures", b"chunks")]
+    host, host_length = struct.unpack_from("<QQ", header, 112)
+    devices, devices_length = struct.unpack_from("<QQ", header, 160)
+    at, at_length, begin, data_length = struct.unpack_from("<QQQQ", header, 208)
+    assert host == HEADER and devices == host + host_length and at == devices + devices_length
+    assert begin == at + at_length and begin % PAGE == 0 and begin + data_length == total
+    public = [data[host:devices], data[devices:at]]
+    assert hashlib.sha256(public[0]).digest() == header[128:160], "hash of the host's facts"
+    assert hashlib.sha256(public[1]).digest() == header[176:208], "hash of the device part"
+    plain = unprotect(keys[0], 1, 0, header, data[at:begin - 16], data[begin - 16:begin])
+    parts = []
+    for i in range(5):
+        offset, length = struct.unpack_from("<QQ", header, 240 + 16 * i)
+        parts.append(plain[offset:offset + length])
+    state, plan, memory, runs, index = parts
+    places = []
+    for first, count, before in struct.iter_unpack("<QQQ", runs):
+        assert before == len(places), "content of a run"
+        places += range(first, first + count)
+    assert len(places) == content and places == sorted(set(places)), "runs"
+    ranges = list(struct.iter_unpack("<QQ", memory))
+    pages, end = {}, begin
+    for number, (offset, stored, zero, tag) in enumerate(struct.iter_unpack("<QII16s", index)):
+        group = places[number * chunk_pages:(number + 1) * chunk_pages]
+        assert offset == end and zero == 0 and group, "index"
+        aad = salt + struct.pack("<QQQII", number, chunks, group[0], len(group), stored)
+        chunk = unprotect(keys[1], 2, number, aad, data[offset:offset + stored], tag)
+        if stored != len(group) * PAGE:
+            chunk = decompress(compression, chunk, len(group) * PAGE)
+        for i, page in enumerate(group):
+            pages[page] = chunk[i * PAGE:(i + 1) * PAGE]
+        end += stored
+    assert end == total and len(pages) == content, "chunks"
+    return pages, public + [state, plan, ranges]
+
+
+def field(offset, layout, value):
+    def change(header):
+        struct.pack_into(layout, header, offset, value)
+    return change
+
+
+def word(part, offset, value, layout="<Q"):
+    """A hook that changes a number in a part of the structures, before they are protected."""
+    def change(image):
+        def hook(plain):
+            lengths = [len(image.state), len(image.plan), 16 * len(image.map), 24 * len(image.runs)]
+            at = 0
+            for length in lengths[:part]:
+                at += length + -length % 8
+            struct.pack_into(layout, plain, at + offset, value)
+            return plain
+        image.structures_hook = hook
+    return change
+
+
+def padding(image):
+    def hook(plain):
+        plain[-1] = 1
+        return plain
+    image.structures_hook = hook
+
+
+def hooked(name, hook):
+    def change(image):
+        setattr(image, name, hook)
+    return change
+
+
+def swap(index):
+    index[1][0], index[2][0] = index[2][0], index[1][0]
+
+
+def repeat(index):
+    index[2] = list(index[1])
+
+
+def overlap(index):
+    index[2][0] -= 16
+
+
+def swap_tags(index):
+    index[1][3], index[2][3] = index[2][3], index[1][3]
+
+
+def lengthen(index):
+    index[1][1] = 4 * PAGE + 1
+
+
+def empty(index):
+    index[1][1] = 0
+
+
+def reserve(index):
+    index[1][2] = 1
+
+
+def bomb(kind, length):
+    """A chunk of the right look that decompresses to `length` bytes."""
+    def hook(number, packed):
+        return compress(kind, bytes(length)) if number == 1 else packed
+    return hook
+
+
+def frames(number, packed):
+    """Two frames, the first of which alone gives what the chunk should."""
+    return compress(ZSTD, bytes(4 * PAGE)) + compress(ZSTD, b"x") if number == 1 else packed
+
+
+def rubbish(number, packed):
+    return b"\x55" * 100 if number == 1 else packed
+
+
+def cut_last(data):
+    return data[:-1]
+
+
+def longer(data):
+    return data + b"\0"
+
+
+STRUCTURES = "image header and structures"
+# Name, change, error, structure: written by somebody who has the key.
+BAD = [
+    ("version", hooked("header_hook", field(8, "<H", 2)), EVERSION, "image header"),
+    ("compatible", hooked("header_hook", field(12, "<H", 1)), EVERSION, "image header"),
+    ("header-length", hooked("header_hook", field(14, "<H", 520)), ELENGTH, "image header"),
+    ("total", hooked("header_hook", field(16, "<Q", 100)), ELENGTH, "image header"),
+    ("total-more", hooked("header_hook", field(16, "<Q", 1 << 40)), ETRUNC, "image"),
+    ("protection", hooked("header_hook", field(24, "<I", 2)), EUNSUPPORTED, "image header"),
+    ("compression", hooked("header_hook", field(28, "<I", 3)), EUNSUPPORTED, "image header"),
+    ("chunk-zero", hooked("header_hook", field(32, "<I", 0)), ELENGTH, "image header"),
+    ("chunk-odd", hooked("header_hook", field(32, "<I", 12)), ELENGTH, "image header"),
+    ("chunk-large", hooked("header_hook", field(32, "<I", 2048)), ELENGTH, "image header"),
+    ("vcpus-none", hooked("header_hook", field(36, "<I", 0)), ELENGTH, "image header"),
+    ("content-none", hooked("header_hook", field(40, "<Q", 0)), ELENGTH, "image header"),
+    ("content-more", hooked("header_hook", field(40, "<Q", 59)), ECONSISTENT, "runs"),
+    ("content-huge", hooked("header_hook", field(40, "<Q", 1 << 60)), ELENGTH, "image header"),
+    ("chunks-more", hooked("header_hook", field(48, "<Q", 16)), ECONSISTENT, "image header"),
+    ("reserved", hooked("header_hook", field(56, "<Q", 1)), ERESERVED, "image header"),
+    ("reserved-end", hooked("header_hook", field(511, "<B", 1)), ERESERVED, "image header"),
+    ("host-gap", hooked("header_hook", field(112, "<Q", 513)), ECONSISTENT, "image header"),
+    ("host-huge", hooked("header_hook", field(120, "<Q", 1 << 63)), ELENGTH, "image header"),
+    ("devices-huge", hooked("header_hook", field(168, "<Q", (1 << 64) - 1)), ELENGTH,
+     "image header"),
+    ("structures-huge", hooked("header_hook", field(216, "<Q", 1 << 62)), ELENGTH, "image header"),
+    ("data-more", hooked("header_hook", field(232, "<Q", 1)), ECONSISTENT, "image header"),
+    ("part-overlap", hooked("header_hook", field(256, "<Q", 8)), ECONSISTENT, "image header"),
+    ("part-long", hooked("header_hook", field(312, "<Q", 1 << 20)), ELENGTH, "image header"),
+    ("padding", padding, ERESERVED, "image structures"),
+    ("map-order", word(2, 16, 0), EORDER, "memory map"),
+    ("map-touch", word(2, 16, 160), EORDER, "memory map"),
+    ("map-empty", word(2, 8, 0), ELENGTH, "memory map"),
+    ("map-wrap", word(2, 40, (1 << 64) - 1), ELENGTH, "memory map"),
+    ("run-order", word(3, 24, 1), EORDER, "runs"),
+    ("run-touch", word(3, 24, 2), EORDER, "runs"),
+    ("run-outside", word(3, 3 * 24, 170), ECONSISTENT, "runs"),
+    ("run-across", word(3, 3 * 24, 255), ECONSISTENT, "runs"),
+    ("run-content", word(3, 24 + 16, 2), EORDER, "runs"),
+    ("run-empty", word(3, 8, 0), ELENGTH, "runs"),
+    ("run-huge", word(3, 8, 1 << 39), ECONSISTENT, "runs"),
+    ("index-swapped", hooked("index_hook", swap), EORDER, "chunk index"),
+    ("index-repeated", hooked("index_hook", repeat), EORDER, "chunk index"),
+    ("index-overlap", hooked("index_hook", overlap), EORDER, "chunk index"),
+    ("index-long", hooked("index_hook", lengthen), ELENGTH, "chunk index"),
+    ("index-empty", hooked("index_hook", empty), ELENGTH, "chunk index"),
+    ("index-reserved", hooked("index_hook", reserve), ERESERVED, "chunk index"),
+    ("tags-swapped", hooked("index_hook", swap_tags), EAUTH, "chunk"),
+    ("bomb", hooked("chunk_hook", bomb(LZ4, 256 * PAGE)), EDATA, "chunk"),
+    ("short", hooked("chunk_hook", bomb(LZ4, 100)), EDATA, "chunk"),
+    ("rubbish", hooked("chunk_hook", rubbish), EDATA, "chunk"),
+    ("cut", hooked("bytes_hook", cut_last), ETRUNC, "image"),
+    ("longer", hooked("bytes_hook", longer), ELENGTH, "image"),
+]
+BAD_ZSTD = [
+    ("zstd-bomb", hooked("chunk_hook", bomb(ZSTD, 64 << 20)), EDATA, "chunk"),
+    ("zstd-short", hooked("chunk_hook", bomb(ZSTD, 100)), EDATA, "chunk"),
+    ("zstd-frames", hooked("chunk_hook", frames), EDATA, "chunk"),
+    ("zstd-rubbish", hooked("chunk_hook", rubbish), EDATA, "chunk"),
+]
+
+
+def samples(directory):
+    os.makedirs(directory, exist_ok=True)
+    cases = []
+
+    def put(name, data, key, error, where="-"):
+        with open(os.path.join(directory, name + ".rsm"), "wb") as file:
+            file.write(data)
+        cases.append(f"{name}.rsm\t{key.hex() if key else '-'}\t{error}\t{where}\n")
+
+    for key in (KEY, None):
+        for name, kind in (("none", NONE), ("lz4", LZ4), ("zstd", ZSTD)):
+            put(("sealed-" if key else "plain-") + name, Image(key, kind).build(), key, OK)
+    put("sealed-again", Image(salt=bytes(range(7, 39))).build(), KEY, OK)
+    put("sealed-wide", Image(compression=ZSTD, chunk_pages=1024).build(), KEY, OK)
+    single = Image()
+    single.runs, single.map = [(3, 1)], [(3, 1)]
+    put("sealed-single", single.build(), KEY, OK)
+    put("wrong-key", Image().build(), bytes(32), EKEY, "image header")
+    for table, kind in ((BAD, LZ4), (BAD_ZSTD, ZSTD)):
+        for name, change, error, where in table:
+            for key in (KEY, None):
+                image = Image(key, kind)
+                change(image)
+                expected = error if key else {EAUTH: ECRC}.get(error, error)
+                put(("bad-" if key else "bad-plain-") + name, image.build(), key, expected, where)
+    uncompressed = Image(compression=NONE)
+    uncompressed.chunk_hook = rubbish
+    put("bad-none-stored", uncompressed.build(), KEY, ECONSISTENT, "chunk index")
+    stateless = Image()
+    stateless.state = b""
+    put("bad-no-state", stateless.build(), KEY, EMISSING, "image structures")
+    magic = Image()
+    magic.header_hook = field(0, "<B", 0)
+    put("bad-magic", magic.build(), KEY, EMAGIC, "image header")
+    check = Image(None)
+    check.header_hook = field(100, "<B", 1)
+    put("bad-plain-check", check.build(), None, ERESERVED, "image header")
+    with open(os.path.join(directory, "cases"), "w", encoding="ascii") as file:
+        file.writelines(cases)
+
+
+def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "samples":
+        samples(sys.argv[2])
+    elif len(sys.argv) in (3, 4) and sys.argv[1] == "read":
+        with open(sys.argv[2], "rb") as file:
+            data = file.read()
+        key = None
+        if len(sys.argv) == 4:
+            with open(sys.argv[3], "rb") as file:
+                key = file.read()
+        pages, parts = read(data, key)
+        for page, content in sorted(pages.items()):
+            print(page, hashlib.sha256(content).hexdigest())
+        for name, part in zip(("host", "devices", "state", "plan"), parts):
+            print(name, hashlib.sha256(part).hexdigest())
+        print("map", parts[4])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
