@@ -9,7 +9,7 @@ import sys
 
 
 def read_list(path):
-    """{library: {symbol: is it public}}"""
+    """{library: {symbol: what the list says of it; nothing: it is public}}"""
     libraries, current = {}, None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         line = line.split("#")[0].strip()
@@ -19,9 +19,10 @@ def read_list(path):
             current = libraries.setdefault(line.strip("[]"), {})
             continue
         words = line.split()
-        if current is None or words[1:] not in ([], ["internal"]) or words[0] in current:
+        if current is None or words[0] in current or \
+                words[1:] not in ([], ["internal"], ["internal", "unprefixed"]):
             sys.exit(f"gate: {path}:{number}: {line!r} is no symbol of a library, or is there twice")
-        current[words[0]] = len(words) == 1
+        current[words[0]] = words[1:]
     return libraries
 
 
@@ -59,11 +60,11 @@ def main():
             sys.exit(f"gate: {archive}: it defines nothing")
         bad += [f"{archive}: {symbol} is not in the list" for symbol in there - set(listed)]
         bad += [f"{archive}: {symbol} of the list is not defined" for symbol in set(listed) - there]
-        public |= {symbol for symbol, seen in listed.items() if seen}
+        public |= {symbol for symbol, marks in listed.items() if not marks}
         bad += [f"{name}: {symbol} is internal, but a public header declares it"
-                for symbol, seen in listed.items() if not seen and symbol in headers]
+                for symbol, marks in listed.items() if marks and symbol in headers]
         bad += [f"{name}: {symbol} does not begin with resume_" for symbol in there
-                if not symbol.startswith("resume_")]
+                if not symbol.startswith("resume_") and "unprefixed" not in listed.get(symbol, [])]
     bad += [f"{symbol} is public, but no header declares it" for symbol in public - headers]
     bad += [f"{symbol} is declared, but no library has it" for symbol in headers - public]
     for line in sorted(bad):
