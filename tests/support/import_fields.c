@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * import_fields [--resumectl] INPUT - print all that is known of each vCPU, a field a line: "0 rax 1f".
- * Through the importers; with --resumectl a migration stream is read as that reads it. For tests that
- * compare.
+ * import_fields INPUT - print all that the importers know of each vCPU, a field a line: "0 rax 1f".
+ * For tests that compare.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <resume/import.h>
-
-#include "view.h"
 
 static void print_bytes(uint32_t index, const char *name, unsigned number, const uint8_t *data,
                         size_t length)
@@ -47,21 +44,6 @@ static void print_vcpu(uint32_t index, const struct resume_vcpu *vcpu)
                     xsave->comp[i].size);
 }
 
-static int print_stream(const char *path)
-{
-    struct report_failure failure;
-    struct view view;
-    memset(&view, 0, sizeof(view));
-    if (view_open(&view, path, NULL, false, &failure) != 0) {
-        fprintf(stderr, "import_fields: %s: the stream cannot be read\n", path);
-        return 1;
-    }
-    for (uint32_t i = 0; i < view.vcpu_count; i++)
-        print_vcpu(i, &view.vcpus[i]);
-    view_close(&view);
-    return 0;
-}
-
 static int print_import(const char *path)
 {
     struct resume_import_error error;
@@ -81,8 +63,6 @@ static int print_import(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--resumectl") == 0)
-        return print_stream(argv[2]);
     if (argc == 2)
         return print_import(argv[1]);
     fprintf(stderr, "import_fields: give one input\n");
