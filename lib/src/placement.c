@@ -69,6 +69,9 @@ static int count_all(const struct resume_placement_input *input, struct placemen
     }
     for (uint32_t i = 0; i < input->area_count; i++) {
         tally->area_pages += input->areas[i].pages;
+        if ((input->areas[i].flags & RESUME_PLACEMENT_LAST) == 0) {
+            tally->area_pages_early += input->areas[i].pages;
+        }
     }
     return RESUME_OK;
 }
@@ -77,7 +80,7 @@ int resume_placement_bound_compute(const struct resume_placement_input *input,
                                    struct resume_placement_bound *out, struct resume_diag *diag)
 {
     struct placement_tally tally;
-    uint64_t moves;
+    uint64_t steps;
     uint64_t runs;
     int err;
 
@@ -89,13 +92,15 @@ int resume_placement_bound_compute(const struct resume_placement_input *input,
         return err;
     }
     /* What is reserved cuts a run of free frames in two; a move ends where either side's run does. */
-    runs = tally.free_segments + input->area_count + RESUME_PLACEMENT_FINAL;
-    moves = placement_lesser(tally.content_in_firmware, tally.content_segments + runs);
-    if (moves + tally.zero_segments > UINT32_MAX || runs > UINT32_MAX) {
-        return placement_lacks(diag, "steps", UINT32_MAX, moves + tally.zero_segments);
+    runs = tally.free_segments + input->area_count + RESUME_PLACEMENT_LAST_STEPS;
+    steps = placement_lesser(tally.content_in_firmware, tally.content_segments + runs);
+    steps += tally.zero_segments;
+    if (steps > UINT32_MAX || runs > UINT32_MAX || tally.area_pages_early > UINT32_MAX) {
+        return placement_lacks(diag, "steps", UINT32_MAX, steps);
     }
-    out->steps = (uint32_t)(moves + tally.zero_segments);
+    out->steps = (uint32_t)steps;
     out->clear = (uint32_t)runs;
+    out->final = (uint32_t)tally.area_pages_early; /* a step has one page at least */
     return RESUME_OK;
 }
 
@@ -142,13 +147,19 @@ static int bounce_more(const struct placement_job *job, struct bounce *bounce)
     return 0;
 }
 
-static int emit_step(struct placement_job *job, uint64_t source, uint64_t destination,
-                     uint64_t pages)
-{
-    struct resume_placement *plan = job->plan;
+/* A list that steps are added to. */
+struct list {
+    struct resume_placement_step *steps;
+    uint32_t count;
+    uint32_t capacity;
+    const char *name;
+};
 
-    if (plan->step_count > 0) {
-        struct resume_placement_step *last = &plan->steps[plan->step_count - 1];
+static int emit_step(const struct placement_job *job, struct list *list, uint64_t source,
+                     uint64_t destination, uint64_t pages)
+{
+    if (list->count > 0) {
+        struct resume_placement_step *last = &list->steps[list->count - 1];
         const int fills = source == RESUME_PLACEMENT_ZERO;
 
         if (last->destination + last->pages == destination &&
@@ -158,16 +169,15 @@ static int emit_step(struct placement_job *job, uint64_t source, uint64_t destin
             return RESUME_OK;
         }
     }
-    if (plan->step_count == plan->step_capacity) {
-        return placement_lacks(job->diag, "steps", plan->step_capacity,
-                               (uint64_t)plan->step_count + 1);
+    if (list->count == list->capacity) {
+        return placement_lacks(job->diag, list->name, list->capacity, (uint64_t)list->capacity + 1);
     }
-    plan->steps[plan->step_count++] = (struct resume_placement_step){source, destination, pages};
+    list->steps[list->count++] = (struct resume_placement_step){source, destination, pages};
     return RESUME_OK;
 }
 
-static int move_segment(struct placement_job *job, struct bounce *bounce, uint64_t first,
-                        uint64_t count)
+static int move_segment(const struct placement_job *job, struct bounce *bounce, struct list *list,
+                        uint64_t first, uint64_t count)
 {
     int err = RESUME_OK;
 
@@ -178,7 +188,7 @@ static int move_segment(struct placement_job *job, struct bounce *bounce, uint64
             return placement_lacks(job->diag, "frames", 0, count); /* not met: they were counted */
         }
         pages = placement_lesser(bounce->rest_count, count);
-        err = emit_step(job, bounce->rest_first, first, pages);
+        err = emit_step(job, list, bounce->rest_first, first, pages);
         bounce->rest_first += pages;
         bounce->rest_count -= pages;
         first += pages;
@@ -187,8 +197,25 @@ static int move_segment(struct placement_job *job, struct bounce *bounce, uint64
     return err;
 }
 
-/* Moves first, by ascending destination, then fills. */
-static int make_steps(struct placement_job *job, struct bounce *bounce)
+/* What is written after ExitBootServices: three parts of all memory, each in ascending order. */
+enum part { MOVES, FILLS, FINAL, NEITHER };
+
+static enum part part_of(const struct placement_segment *segment)
+{
+    if (segment->purpose == PLACEMENT_AREA) {
+        return FINAL;
+    }
+    if (segment->kind != RESUME_FRAME_FIRMWARE) {
+        return NEITHER;
+    }
+    if (segment->destiny == PLACEMENT_CONTENT) {
+        return MOVES;
+    }
+    return segment->destiny == PLACEMENT_ZERO ? FILLS : NEITHER;
+}
+
+static int make_part(struct placement_job *job, struct bounce *bounce, enum part part,
+                     struct list *list)
 {
     struct placement_sweep sweep;
     struct placement_segment segment;
@@ -196,17 +223,35 @@ static int make_steps(struct placement_job *job, struct bounce *bounce)
 
     placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
     while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
-        if (segment.kind == RESUME_FRAME_FIRMWARE && segment.destiny == PLACEMENT_CONTENT) {
-            err = move_segment(job, bounce, segment.first, segment.count);
+        if (part_of(&segment) != part) {
+            continue;
+        }
+        if (segment.destiny == PLACEMENT_CONTENT) {
+            job->displaced += part == FINAL ? segment.count : 0;
+            err = move_segment(job, bounce, list, segment.first, segment.count);
+        } else {
+            err = emit_step(job, list, RESUME_PLACEMENT_ZERO, segment.first, segment.count);
         }
     }
-    job->plan->move_count = job->plan->step_count;
-    placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
-    while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
-        if (segment.kind == RESUME_FRAME_FIRMWARE && segment.destiny == PLACEMENT_ZERO) {
-            err = emit_step(job, RESUME_PLACEMENT_ZERO, segment.first, segment.count);
-        }
+    return err;
+}
+
+static int make_steps(struct placement_job *job, struct bounce *bounce)
+{
+    struct resume_placement *plan = job->plan;
+    struct list steps = {plan->steps, 0, plan->step_capacity, "steps"};
+    struct list final = {plan->final, 0, plan->final_capacity, "final"};
+    int err = make_part(job, bounce, MOVES, &steps);
+
+    plan->move_count = steps.count;
+    if (err == RESUME_OK) {
+        err = make_part(job, bounce, FILLS, &steps);
     }
+    plan->step_count = steps.count;
+    if (err == RESUME_OK) {
+        err = make_part(job, bounce, FINAL, &final);
+    }
+    plan->final_count = final.count;
     return err;
 }
 
@@ -252,12 +297,12 @@ static uint64_t bounced_of(const struct bounce *bounce, const struct placement_s
 /* A reserved bounce frame whose page is zero is loaded with nothing: it is zeroed. */
 static int clear_reserved(struct placement_job *job, const struct placement_segment *segment)
 {
-    const struct resume_placement_final *final = &job->plan->final;
+    const struct resume_placement_last *last = &job->plan->last;
     const struct placement_reserved nothing = {.count = 0};
     int err = RESUME_OK;
 
-    for (uint32_t i = 0; i < final->count; i++) {
-        const struct resume_placement_step *step = &final->steps[i];
+    for (uint32_t i = 0; i < last->count; i++) {
+        const struct resume_placement_step *step = &last->steps[i];
         const uint64_t offset = segment->first - step->source;
         struct placement_sweep sweep;
         struct placement_segment page;
@@ -285,7 +330,7 @@ static int make_clear(struct placement_job *job, const struct bounce *bounce)
 
     placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
     while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
-        if (segment.reserved) {
+        if (segment.purpose == PLACEMENT_BOUNCE_LAST) {
             err = clear_reserved(job, &segment);
         } else if (placement_take(&segment) == TAKE_ZERO) {
             const uint64_t bounced = bounced_of(bounce, &segment);
@@ -343,12 +388,15 @@ int resume_placement_make(const struct resume_placement_input *input, struct res
     int err;
 
     if (plan == NULL || (plan->steps == NULL && plan->step_capacity != 0) ||
+        (plan->final == NULL && plan->final_capacity != 0) ||
         (plan->clear == NULL && plan->clear_capacity != 0)) {
         return RESUME_EINVAL;
     }
     made.steps = plan->steps;
+    made.final = plan->final;
     made.clear = plan->clear;
     made.step_capacity = plan->step_capacity;
+    made.final_capacity = plan->final_capacity;
     made.clear_capacity = plan->clear_capacity;
     err = make(&job);
     if (err == RESUME_OK) {

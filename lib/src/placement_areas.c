@@ -43,18 +43,20 @@ static void find_stretches(const struct placement_job *job, uint64_t below, uint
     }
 }
 
-/* There is room: areas come first, then as many entries as there may be final steps. */
-static void reserve(struct placement_job *job, uint64_t first, uint64_t count)
+/* There is room: areas come first, then as many entries as there may be last steps. */
+static void reserve(struct placement_job *job, uint64_t first, uint64_t count, uint32_t purpose)
 {
     struct placement_reserved *reserved = &job->reserved;
     uint32_t at = reserved->count++;
 
     while (at > 0 && reserved->runs[at - 1].first > first) {
         reserved->runs[at] = reserved->runs[at - 1];
+        reserved->purpose[at] = reserved->purpose[at - 1];
         at--;
     }
     reserved->runs[at].first = first;
     reserved->runs[at].count = count;
+    reserved->purpose[at] = purpose;
 }
 
 static int place_area(struct placement_job *job, uint32_t index)
@@ -66,7 +68,9 @@ static int place_area(struct placement_job *job, uint32_t index)
     for (uint32_t kind = TAKE_BEYOND; kind < TAKE_KINDS; kind++) {
         if (found.fit[kind].count != 0) {
             job->plan->area[index] = found.fit[kind].first;
-            reserve(job, found.fit[kind].first, area->pages);
+            reserve(job, found.fit[kind].first, area->pages,
+                    (area->flags & RESUME_PLACEMENT_LAST) != 0 ? PLACEMENT_AREA_LAST
+                                                               : PLACEMENT_AREA);
             return RESUME_OK;
         }
     }
@@ -77,25 +81,25 @@ static int place_area(struct placement_job *job, uint32_t index)
 
 /* ---- What areas displace, and how it comes back ---- */
 
-static int emit_final(struct placement_job *job, uint64_t source, uint64_t destination,
-                      uint64_t pages)
+static int emit_last(struct placement_job *job, uint64_t source, uint64_t destination,
+                     uint64_t pages)
 {
-    struct resume_placement_final *final = &job->plan->final;
-    struct resume_placement_step *last = final->count > 0 ? &final->steps[final->count - 1] : NULL;
+    struct resume_placement_last *list = &job->plan->last;
+    struct resume_placement_step *last = list->count > 0 ? &list->steps[list->count - 1] : NULL;
 
     if (pages == 0) {
         return RESUME_OK;
     }
-    if (source == RESUME_PLACEMENT_ZERO && last != NULL && final->count > final->late &&
-        last->source == RESUME_PLACEMENT_ZERO && last->destination + last->pages == destination) {
+    if (source == RESUME_PLACEMENT_ZERO && last != NULL && last->source == RESUME_PLACEMENT_ZERO &&
+        last->destination + last->pages == destination) {
         last->pages += pages;
         return RESUME_OK;
     }
-    if (final->count == RESUME_PLACEMENT_FINAL) {
-        return placement_lacks(job->diag, "final", RESUME_PLACEMENT_FINAL,
-                               RESUME_PLACEMENT_FINAL + 1);
+    if (list->count == RESUME_PLACEMENT_LAST_STEPS) {
+        return placement_lacks(job->diag, "last", RESUME_PLACEMENT_LAST_STEPS,
+                               RESUME_PLACEMENT_LAST_STEPS + 1);
     }
-    final->steps[final->count++] = (struct resume_placement_step){source, destination, pages};
+    list->steps[list->count++] = (struct resume_placement_step){source, destination, pages};
     return RESUME_OK;
 }
 
@@ -119,9 +123,9 @@ static int bounce_pieces(struct placement_job *job, uint64_t first, uint64_t cou
             return placement_lacks(job->diag, "frames", 0, count); /* not met: they were counted */
         }
         piece.count = placement_lesser(piece.count, count);
-        err = emit_final(job, piece.first, first, piece.count);
+        err = emit_last(job, piece.first, first, piece.count);
         if (err == RESUME_OK) {
-            reserve(job, piece.first, piece.count);
+            reserve(job, piece.first, piece.count, PLACEMENT_BOUNCE_LAST);
         }
         first += piece.count;
         count -= piece.count;
@@ -143,8 +147,8 @@ static int bounce_whole(struct placement_job *job, uint64_t first, uint64_t coun
     find_stretches(job, RESUME_FRAMES_END, count, &found);
     for (uint32_t kind = TAKE_BEYOND; kind <= TAKE_ZERO; kind++) {
         if (found.fit[kind].count != 0 &&
-            emit_final(job, found.fit[kind].first, first, count) == RESUME_OK) {
-            reserve(job, found.fit[kind].first, count);
+            emit_last(job, found.fit[kind].first, first, count) == RESUME_OK) {
+            reserve(job, found.fit[kind].first, count, PLACEMENT_BOUNCE_LAST);
             job->spare -= count - content;
             return 1;
         }
@@ -165,13 +169,13 @@ static int finish_area_in_pieces(struct placement_job *job, uint64_t first, uint
         if (segment.destiny == PLACEMENT_CONTENT) {
             err = bounce_pieces(job, segment.first, segment.count);
         } else {
-            err = emit_final(job, RESUME_PLACEMENT_ZERO, segment.first, segment.count);
+            err = emit_last(job, RESUME_PLACEMENT_ZERO, segment.first, segment.count);
         }
     }
     return err;
 }
 
-/* The final steps for one area. */
+/* The last steps for one area. */
 static int finish_area(struct placement_job *job, uint32_t index)
 {
     const uint64_t first = job->plan->area[index];
@@ -192,7 +196,7 @@ static int finish_area(struct placement_job *job, uint32_t index)
         }
     }
     job->displaced += content;
-    err = emit_final(job, RESUME_PLACEMENT_ZERO, first, content_first - first);
+    err = emit_last(job, RESUME_PLACEMENT_ZERO, first, content_first - first);
     if (content == 0 || err != RESUME_OK) {
         return err;
     }
@@ -200,19 +204,7 @@ static int finish_area(struct placement_job *job, uint32_t index)
         err = finish_area_in_pieces(job, content_first, content_end);
     }
     if (err == RESUME_OK) {
-        err = emit_final(job, RESUME_PLACEMENT_ZERO, content_end, end - content_end);
-    }
-    return err;
-}
-
-static int finish_areas(struct placement_job *job, uint32_t flags)
-{
-    int err = RESUME_OK;
-
-    for (uint32_t i = 0; i < job->input->area_count && err == RESUME_OK; i++) {
-        if (job->input->areas[i].flags == flags) {
-            err = finish_area(job, i);
-        }
+        err = emit_last(job, RESUME_PLACEMENT_ZERO, content_end, end - content_end);
     }
     return err;
 }
@@ -229,8 +221,12 @@ int placement_areas_place(struct placement_job *job)
 
 int placement_areas_finish(struct placement_job *job)
 {
-    int err = finish_areas(job, 0);
+    int err = RESUME_OK;
 
-    job->plan->final.late = job->plan->final.count;
-    return err == RESUME_OK ? finish_areas(job, RESUME_PLACEMENT_LAST) : err;
+    for (uint32_t i = 0; i < job->input->area_count && err == RESUME_OK; i++) {
+        if ((job->input->areas[i].flags & RESUME_PLACEMENT_LAST) != 0) {
+            err = finish_area(job, i);
+        }
+    }
+    return err;
 }

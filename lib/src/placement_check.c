@@ -11,18 +11,19 @@
 
 #include "internal.h"
 
-enum use_type { USE_CLEAR, USE_AREA, USE_HOME, USE_SOURCE, USE_DESTINATION, USE_TYPES };
+enum use_type { USE_AREA, USE_HOME, USE_SOURCE, USE_DESTINATION, USE_TYPES };
 
 struct use {
     uint64_t first;
     uint64_t end;
     uint64_t partner; /* of a step: the first frame on its other side; ZERO for a fill's */
-    uint64_t when;    /* TIME_*, twice the number of the step, or a flag of an area */
+    uint64_t when;    /* of a step: its number, the last ones behind all others */
     uint32_t type;    /* enum use_type */
-    uint32_t final;   /* a final step, and for which side of late: FINAL_* */
+    uint32_t stage;   /* of a step: when it is executed; of an area: when it is overwritten */
 };
 
-enum { FINAL_NOT, FINAL_EARLY, FINAL_LATE };
+/* After ExitBootServices; when all are in the home; on the home's own tables. */
+enum { STAGE_FIRST, STAGE_FINAL, STAGE_LAST };
 
 /* What the guest wants in a frame. */
 enum want {
@@ -47,6 +48,7 @@ struct check {
 /* Frames [first, end) with the same life. A use that does not apply is NULL. */
 struct life {
     const struct use *uses[USE_TYPES];
+    int cleared;
     uint64_t first;
     uint64_t end;
     enum resume_frame_kind kind;
@@ -105,6 +107,7 @@ static int arguments_are_valid(const struct resume_placement_input *input,
            (input->area_count == 0 || input->areas != NULL) &&
            (input->home.count == 0 || valid(input->home.first, input->home.count)) &&
            (plan->step_count == 0 || plan->steps != NULL) &&
+           (plan->final_count == 0 || plan->final != NULL) &&
            (plan->clear_count == 0 || plan->clear != NULL);
 }
 
@@ -118,10 +121,10 @@ static void add(struct check *check, uint64_t first, uint64_t count, struct use 
 }
 
 static int add_step(struct check *check, const struct resume_placement_step *step, uint64_t when,
-                    uint32_t final)
+                    uint32_t stage)
 {
     const int fills = step->source == RESUME_PLACEMENT_ZERO;
-    struct use use = {.when = when, .final = final};
+    struct use use = {.when = when, .stage = stage};
 
     if (!valid(step->destination, step->pages)) {
         return wrong(check, "order", 0);
@@ -147,39 +150,34 @@ static int add_step(struct check *check, const struct resume_placement_step *ste
 static int add_steps(struct check *check)
 {
     const struct resume_placement *plan = check->plan;
+    const uint64_t listed = (uint64_t)plan->step_count + plan->final_count;
     uint64_t end = 0;
 
-    if (plan->move_count > plan->step_count || plan->final.count > RESUME_PLACEMENT_FINAL ||
-        plan->final.late > plan->final.count) {
+    if (plan->move_count > plan->step_count || plan->last.count > RESUME_PLACEMENT_LAST_STEPS) {
         return wrong(check, "order", 0);
     }
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct resume_placement_step *step = &plan->steps[i];
+    for (uint64_t i = 0; i < listed + plan->last.count; i++) {
+        const struct resume_placement_step *step = i < plan->step_count ? &plan->steps[i]
+                                                   : i < listed ? &plan->final[i - plan->step_count]
+                                                                : &plan->last.steps[i - listed];
+        const uint32_t stage = i < plan->step_count ? STAGE_FIRST
+                               : i < listed         ? STAGE_FINAL
+                                                    : STAGE_LAST;
         const int moves = step->source != RESUME_PLACEMENT_ZERO;
+        const int ascends = i < plan->move_count || stage == STAGE_FINAL;
         int err;
 
-        if (moves != (i < plan->move_count)) {
+        if (stage == STAGE_FIRST && moves != (i < plan->move_count)) {
             return wrong(check, "order", 0);
         }
-        err = add_step(check, step, i, FINAL_NOT);
+        err = add_step(check, step, i, stage);
         if (err != RESUME_OK) {
             return err;
         }
-        if (moves) {
-            if (step->destination < end) {
-                return wrong(check, "order", step->destination);
-            }
-            end = step->destination + step->pages;
+        if (ascends && i != plan->step_count && step->destination < end) {
+            return wrong(check, "order", step->destination);
         }
-    }
-    for (uint32_t i = 0; i < plan->final.count; i++) {
-        const uint32_t side = i < plan->final.late ? FINAL_EARLY : FINAL_LATE;
-        const int err =
-            add_step(check, &plan->final.steps[i], (uint64_t)plan->step_count + i, side);
-
-        if (err != RESUME_OK) {
-            return err;
-        }
+        end = step->destination + step->pages;
     }
     return RESUME_OK;
 }
@@ -190,14 +188,8 @@ static int add_rest(struct check *check)
     const struct resume_placement *plan = check->plan;
 
     if (plan->area_count != input->area_count || plan->home.first != input->home.first ||
-        plan->home.count != input->home.count) {
+        plan->home.count != input->home.count || !sorted_runs(plan->clear, plan->clear_count)) {
         return wrong(check, "order", 0);
-    }
-    for (uint32_t i = 0; i < plan->clear_count; i++) {
-        if (!valid(plan->clear[i].first, plan->clear[i].count)) {
-            return wrong(check, "order", 0);
-        }
-        add(check, plan->clear[i].first, plan->clear[i].count, (struct use){.type = USE_CLEAR});
     }
     for (uint32_t i = 0; i < plan->area_count; i++) {
         const struct resume_placement_area *area = &input->areas[i];
@@ -208,8 +200,8 @@ static int add_rest(struct check *check)
         }
         add(check, plan->area[i], area->pages,
             (struct use){.type = USE_AREA,
-                         .final = (area->flags & RESUME_PLACEMENT_LAST) != 0 ? FINAL_LATE
-                                                                             : FINAL_EARLY});
+                         .stage = (area->flags & RESUME_PLACEMENT_LAST) != 0 ? STAGE_LAST
+                                                                             : STAGE_FINAL});
     }
     if (input->home.count != 0) {
         add(check, input->home.first, input->home.count, (struct use){.type = USE_HOME});
@@ -365,7 +357,7 @@ static int check_access(const struct check *check, const struct life *life)
     const struct use *const area = life->uses[USE_AREA];
     const struct use *const source = life->uses[USE_SOURCE];
     const struct use *const destination = life->uses[USE_DESTINATION];
-    const int touched = life->uses[USE_CLEAR] || area || source || destination;
+    const int touched = life->cleared || area || source || destination;
 
     if (life->kind == RESUME_FRAME_UNUSABLE && (touched || life->want != WANT_NOTHING)) {
         return wrong(check, "unusable", life->first);
@@ -373,13 +365,13 @@ static int check_access(const struct check *check, const struct life *life)
     if (life->uses[USE_HOME]) {
         return touched ? wrong(check, "home", life->first) : RESUME_OK;
     }
-    if (area && (source || (destination && destination->final == FINAL_NOT))) {
+    if (area && (source || (destination && destination->stage == STAGE_FIRST))) {
         return wrong(check, "area in use", life->first);
     }
-    if (destination && !area && destination->final != FINAL_NOT) {
+    if (destination && !area && destination->stage != STAGE_FIRST) {
         return wrong(check, "area in use", life->first);
     }
-    if (destination && area && destination->final != area->final) {
+    if (destination && area && destination->stage != area->stage) {
         return wrong(check, "late", life->first);
     }
     if (destination && !area && life->want == WANT_NOTHING) {
@@ -396,38 +388,32 @@ static int check_loading(const struct check *check, const struct life *life, enu
     const int moved_here = destination && destination->partner != RESUME_PLACEMENT_ZERO;
     const int in_place = life->want == WANT_CONTENT && !moved_here;
     const int bounced = life->uses[USE_SOURCE] && partner == WANT_CONTENT;
-    const int cleared = life->uses[USE_CLEAR] != NULL;
     const int area = life->uses[USE_AREA] != NULL;
 
-    if (in_place + (destination != NULL) + cleared > 1) {
+    if (in_place + (destination != NULL) + life->cleared > 1) {
         return wrong(check, "written twice", life->first);
     }
-    if (in_place + bounced + cleared + area > 1) {
+    if (in_place + bounced + life->cleared + area > 1) {
         return wrong(check, "loaded twice", life->first);
     }
-    if (in_place + bounced + cleared + area > 0 && life->kind != RESUME_FRAME_FREE) {
+    if (in_place + bounced + life->cleared + area > 0 && life->kind != RESUME_FRAME_FREE) {
         return wrong(check, "firmware", life->first);
     }
-    *ret_holds = in_place  ? HOLDS_OWN
-                 : bounced ? HOLDS_PARTNERS
-                 : cleared ? HOLDS_ZERO
-                 : area    ? HOLDS_AREA
-                           : HOLDS_OLD;
+    *ret_holds = in_place        ? HOLDS_OWN
+                 : bounced       ? HOLDS_PARTNERS
+                 : life->cleared ? HOLDS_ZERO
+                 : area          ? HOLDS_AREA
+                                 : HOLDS_OLD;
     return RESUME_OK;
 }
 
 static int check_end(const struct check *check, const struct life *life, enum holds holds)
 {
-    if (life->want == WANT_CONTENT && holds != HOLDS_OWN) {
-        return wrong(check, "not loaded", life->first);
-    }
-    if (life->want == WANT_ZERO && holds != HOLDS_ZERO) {
-        return wrong(check, "dirty", life->first);
-    }
-    if (life->want == WANT_NOTHING && holds != HOLDS_ZERO && holds != HOLDS_OLD) {
-        return wrong(check, "dirty", life->first);
-    }
-    return RESUME_OK;
+    const int right = life->want == WANT_CONTENT ? holds == HOLDS_OWN
+                      : life->want == WANT_ZERO  ? holds == HOLDS_ZERO
+                                                 : holds == HOLDS_ZERO || holds == HOLDS_OLD;
+
+    return right ? RESUME_OK : wrong(check, "dirty", life->first);
 }
 
 static enum holds after_destination(const struct life *life)
@@ -471,8 +457,7 @@ static int check_life(const struct check *check, const struct life *life, enum w
 /* Let uses end and begin at life->first. Two of one type at the same time are wrong at any rate. */
 static int change_uses(const struct check *check, struct life *life, uint64_t *next)
 {
-    static const char *const twice[USE_TYPES] = {"loaded twice", "area", "home", "read twice",
-                                                 "written twice"};
+    static const char *const twice[USE_TYPES] = {"area", "home", "read twice", "written twice"};
 
     for (uint32_t type = 0; type < USE_TYPES; type++) {
         if (life->uses[type] && life->uses[type]->end <= life->first) {
@@ -482,8 +467,14 @@ static int change_uses(const struct check *check, struct life *life, uint64_t *n
     while (*next < check->count && check->uses[*next].first == life->first) {
         const struct use *use = &check->uses[(*next)++];
 
-        if (life->uses[use->type]) {
-            return wrong(check, twice[use->type], life->first);
+        const struct use *other = life->uses[use->type];
+
+        if (other != NULL) {
+            /* Final steps write nothing but areas: any other that writes there comes too early. */
+            const int early = use->type == USE_DESTINATION &&
+                              (use->stage == STAGE_FIRST) != (other->stage == STAGE_FIRST);
+
+            return wrong(check, early ? "area in use" : twice[use->type], life->first);
         }
         life->uses[use->type] = use;
     }
@@ -496,6 +487,7 @@ static int check_lives(const struct check *check)
     struct cursor cursor = {.home = 0};
     uint64_t next = 0;
     uint32_t frames_next = 0;
+    uint32_t clear_begun = 0;
 
     while (life.first < RESUME_FRAMES_END) {
         enum want partner = WANT_NOTHING;
@@ -510,6 +502,8 @@ static int check_lives(const struct check *check)
                 life.end = life.uses[type]->end;
             }
         }
+        life.cleared = is_in(check->plan->clear, check->plan->clear_count, &clear_begun, life.first,
+                             &life.end);
         life.kind = kind_of(check->input, &frames_next, life.first, &life.end);
         life.want = want_of(check->input, &cursor, life.first, &life.end);
         if (life.want == WANT_IMPOSSIBLE) {
@@ -530,8 +524,10 @@ static int check_lives(const struct check *check)
 
 uint64_t resume_placement_check_size(const struct resume_placement *plan)
 {
-    return sizeof(struct use) * (2 * ((uint64_t)plan->step_count + RESUME_PLACEMENT_FINAL) +
-                                 plan->clear_count + RESUME_PLACEMENT_AREAS + 1);
+    const uint64_t steps =
+        (uint64_t)plan->step_count + plan->final_count + RESUME_PLACEMENT_LAST_STEPS;
+
+    return sizeof(struct use) * (2 * steps + RESUME_PLACEMENT_AREAS + 1);
 }
 
 int resume_placement_check(const struct resume_placement_input *input,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The work of the planner, in two files: areas with their final steps, and all the rest. */
+/* The work of the planner, in two files: areas with the last steps, and all the rest. */
 #ifndef RESUME_PLACEMENT_JOB_H
 #define RESUME_PLACEMENT_JOB_H
 
@@ -13,6 +13,7 @@ struct placement_tally {
     uint64_t content_in_firmware;
     uint64_t zero;
     uint64_t area_pages;
+    uint64_t area_pages_early; /* of areas without the flag LAST */
     uint64_t content_segments; /* in firmware frames */
     uint64_t zero_segments;    /* likewise */
     uint64_t free_segments;    /* without content */
@@ -24,8 +25,8 @@ struct placement_job {
     struct resume_diag *diag;
     struct placement_reserved reserved;
     struct placement_tally tally;
-    uint64_t spare; /* FREE frames that nothing needs */
-    uint64_t displaced;
+    uint64_t spare;     /* FREE frames that nothing needs */
+    uint64_t displaced; /* content pages in frames of areas */
 };
 
 /* How much a FREE frame is wanted otherwise: the lower, the better for other purposes. */
@@ -33,7 +34,7 @@ enum { TAKE_BEYOND, TAKE_ZERO, TAKE_CONTENT, TAKE_KINDS };
 
 static inline uint32_t placement_take(const struct placement_segment *segment)
 {
-    if (segment->kind != RESUME_FRAME_FREE || segment->reserved ||
+    if (segment->kind != RESUME_FRAME_FREE || segment->purpose != PLACEMENT_UNRESERVED ||
         segment->destiny == PLACEMENT_HOME) {
         return TAKE_KINDS;
     }
@@ -55,8 +56,8 @@ int placement_lacks(struct resume_diag *diag, const char *field, uint64_t found,
 int placement_areas_place(struct placement_job *job);
 
 /*
- * placement_areas_finish - write the final steps, and reserve bounce frames for the content that areas
- * displace. To be called when all areas are placed and `spare` is known.
+ * placement_areas_finish - write the last steps, and reserve bounce frames for the content that areas
+ * with the flag LAST displace. To be called when all areas are placed and `spare` is known.
  */
 int placement_areas_finish(struct placement_job *job);
 

@@ -4,17 +4,16 @@
 
 #include "internal.h"
 
-/* The first move whose destination ends behind @page. */
-static uint32_t search_moves(const struct resume_placement *plan, uint64_t page)
+/* The first of ascending steps whose destination ends behind @page. */
+static uint32_t search(const struct resume_placement_step *steps, uint32_t count, uint64_t page)
 {
     uint32_t low = 0;
-    uint32_t high = plan->move_count;
+    uint32_t high = count;
 
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        const struct resume_placement_step *move = &plan->steps[middle];
 
-        if (move->destination + move->pages <= page) {
+        if (steps[middle].destination + steps[middle].pages <= page) {
             low = middle + 1;
         } else {
             high = middle;
@@ -43,12 +42,22 @@ static int cut(uint64_t first, uint64_t count, uint64_t page, struct resume_plac
     return inside;
 }
 
-static void cut_at_move(const struct resume_placement_step *move, uint64_t page,
-                        struct resume_placement_spot *spot)
+static void cut_at(const struct resume_placement_step *move, uint64_t page,
+                   struct resume_placement_spot *spot)
 {
-    if (move->source != RESUME_PLACEMENT_ZERO && cut(move->destination, move->pages, page, spot)) {
+    if (cut(move->destination, move->pages, page, spot) && move->source != RESUME_PLACEMENT_ZERO) {
         spot->where = RESUME_PLACEMENT_BOUNCED;
         spot->frame = move->source + (page - move->destination);
+    }
+}
+
+static void cut_at_first(const struct resume_placement_step *steps, uint32_t count, uint64_t page,
+                         struct resume_placement_spot *spot)
+{
+    const uint32_t next = search(steps, count, page);
+
+    if (next < count) {
+        cut_at(&steps[next], page, spot);
     }
 }
 
@@ -56,18 +65,15 @@ int resume_placement_locate(const struct resume_placement *plan, uint64_t page, 
                             struct resume_placement_spot *out)
 {
     struct resume_placement_spot spot = {page, pages, RESUME_PLACEMENT_IN_PLACE, 0};
-    uint32_t next;
 
     if (plan == NULL || out == NULL || pages == 0 ||
         !resume_range_within(page, pages, RESUME_FRAMES_END)) {
         return RESUME_EINVAL;
     }
-    next = search_moves(plan, page);
-    if (next < plan->move_count) {
-        cut_at_move(&plan->steps[next], page, &spot);
-    }
-    for (uint32_t i = 0; i < plan->final.count && i < RESUME_PLACEMENT_FINAL; i++) {
-        cut_at_move(&plan->final.steps[i], page, &spot);
+    cut_at_first(plan->steps, plan->move_count, page, &spot);
+    cut_at_first(plan->final, plan->final_count, page, &spot);
+    for (uint32_t i = 0; i < plan->last.count && i < RESUME_PLACEMENT_LAST_STEPS; i++) {
+        cut_at(&plan->last.steps[i], page, &spot);
     }
     if (cut(plan->home.first, plan->home.count, page, &spot)) {
         spot.where = RESUME_PLACEMENT_DROPPED;

@@ -240,8 +240,11 @@ int placement_sweep_next(struct placement_sweep *sweep, struct placement_segment
         out->first = sweep->at;
         out->kind = kind_at(sweep, &end);
         out->destiny = destiny_at(sweep, &end);
-        out->reserved = (uint32_t)within_runs(sweep->reserved->runs, sweep->reserved->count,
-                                              &sweep->reserved_next, sweep->at, &end);
+        out->purpose = PLACEMENT_UNRESERVED;
+        if (within_runs(sweep->reserved->runs, sweep->reserved->count, &sweep->reserved_next,
+                        sweep->at, &end)) {
+            out->purpose = sweep->reserved->purpose[sweep->reserved_next];
+        }
         out->count = end - sweep->at;
         sweep->at = end;
         if (out->kind != RESUME_FRAME_UNUSABLE || out->destiny != PLACEMENT_BEYOND) {

@@ -16,19 +16,28 @@ enum placement_destiny {
     PLACEMENT_HOME
 };
 
-/* Areas, and the bounce frames of what they displace: ascending, disjoint. */
-#define PLACEMENT_RESERVED (RESUME_PLACEMENT_AREAS + RESUME_PLACEMENT_FINAL)
+/* What frames are reserved for. */
+enum placement_purpose {
+    PLACEMENT_UNRESERVED,
+    PLACEMENT_AREA,
+    PLACEMENT_AREA_LAST,  /* an area with the flag LAST */
+    PLACEMENT_BOUNCE_LAST /* for what one of those displaces */
+};
+
+/* Ascending, disjoint. */
+#define PLACEMENT_RESERVED (RESUME_PLACEMENT_AREAS + RESUME_PLACEMENT_LAST_STEPS)
 struct placement_reserved {
     struct resume_page_run runs[PLACEMENT_RESERVED];
+    uint32_t purpose[PLACEMENT_RESERVED]; /* enum placement_purpose */
     uint32_t count;
 };
 
 struct placement_segment {
     uint64_t first;
     uint64_t count;
-    uint32_t kind;     /* enum resume_frame_kind */
-    uint32_t destiny;  /* enum placement_destiny */
-    uint32_t reserved; /* 1: in an area or a reserved bounce frame */
+    uint32_t kind;    /* enum resume_frame_kind */
+    uint32_t destiny; /* enum placement_destiny */
+    uint32_t purpose; /* enum placement_purpose */
 };
 
 struct placement_sweep {

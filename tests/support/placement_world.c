@@ -210,11 +210,13 @@ void world_ranges(struct world *w)
     }
 }
 
-void world_plan_room(struct world *w, uint32_t steps, uint32_t clear)
+void world_plan_room(struct world *w, uint32_t steps, uint32_t final, uint32_t clear)
 {
     memset(&w->plan, 0, sizeof(w->plan));
     w->plan.steps = w->steps;
     w->plan.step_capacity = steps;
+    w->plan.final = w->final;
+    w->plan.final_capacity = final;
     w->plan.clear = w->clear;
     w->plan.clear_capacity = clear;
 }
@@ -312,16 +314,19 @@ static int check_structure(struct run *run)
 {
     const struct world *w = run->world;
     const struct resume_placement *plan = run->plan;
+    const uint32_t listed = plan->step_count + plan->final_count;
     uint64_t end = 0;
 
-    if (plan->move_count > plan->step_count || plan->final.count > RESUME_PLACEMENT_FINAL ||
-        plan->final.late > plan->final.count || plan->area_count != w->area_count ||
-        plan->home.first != w->input.home.first || plan->home.count != w->input.home.count) {
+    if (plan->move_count > plan->step_count || plan->last.count > RESUME_PLACEMENT_LAST_STEPS ||
+        plan->area_count != w->area_count || plan->home.first != w->input.home.first ||
+        plan->home.count != w->input.home.count) {
         return fail(run, "structure", 0);
     }
-    for (uint32_t i = 0; i < plan->step_count + plan->final.count; i++) {
-        const struct resume_placement_step *step =
-            i < plan->step_count ? &plan->steps[i] : &plan->final.steps[i - plan->step_count];
+    for (uint32_t i = 0; i < listed + plan->last.count; i++) {
+        const struct resume_placement_step *step = i >= listed ? &plan->last.steps[i - listed]
+                                                   : i >= plan->step_count
+                                                       ? &plan->final[i - plan->step_count]
+                                                       : &plan->steps[i];
         const int moves = step->source != RESUME_PLACEMENT_ZERO;
 
         if (!inside(w, step->destination, step->pages) ||
@@ -337,7 +342,9 @@ static int check_structure(struct run *run)
         if (i < plan->step_count && moves != (i < plan->move_count)) {
             return fail(run, "structure", step->destination);
         }
-        if (i < plan->move_count) {
+        /* Moves ascend, and so do final steps. */
+        end = i == plan->step_count ? 0 : end;
+        if (i < plan->move_count || (i >= plan->step_count && i < listed)) {
             if (step->destination < end) {
                 return fail(run, "structure", step->destination);
             }
@@ -406,7 +413,8 @@ static int before_exit(struct run *run)
         }
     }
     for (uint32_t i = 0; i < plan->clear_count; i++) {
-        if (!inside(w, plan->clear[i].first, plan->clear[i].count)) {
+        if (!inside(w, plan->clear[i].first, plan->clear[i].count) ||
+            (i > 0 && plan->clear[i].first < plan->clear[i - 1].first + plan->clear[i - 1].count)) {
             return fail(run, "structure", plan->clear[i].first);
         }
         for (uint64_t page = 0; page < plan->clear[i].count; page++) {
@@ -419,8 +427,9 @@ static int before_exit(struct run *run)
     return load_content(run);
 }
 
-/* @side: -1 = not a final step, 0 = before `late`, 1 = from there on. */
-static int destination_is_right(struct run *run, uint64_t frame, int side)
+enum when { AFTER_EXIT, FINAL, LAST };
+
+static int destination_is_right(struct run *run, uint64_t frame, enum when when)
 {
     const struct world *w = run->world;
     const uint32_t i = (uint32_t)(frame - w->base);
@@ -428,17 +437,17 @@ static int destination_is_right(struct run *run, uint64_t frame, int side)
     if (w->kind[i] == NONE || w->home[i]) {
         return fail(run, "what is not to be written is", frame);
     }
-    if ((run->area[i] >= 0) != (side >= 0)) {
+    if ((run->area[i] >= 0) != (when != AFTER_EXIT)) {
         return fail(run, "an area is written too early, or something else too late", frame);
     }
-    if (side < 0) {
+    if (when == AFTER_EXIT) {
         return w->ram[i] || fail(run, "what the guest does not have is written", frame);
     }
-    return ((w->areas[run->area[i]].flags & RESUME_PLACEMENT_LAST) != 0) == (side == 1) ||
-           fail(run, "an area is written on the wrong side of late", frame);
+    return ((w->areas[run->area[i]].flags & RESUME_PLACEMENT_LAST) != 0) == (when == LAST) ||
+           fail(run, "an area is written too early or too late", frame);
 }
 
-static int take_step(struct run *run, const struct resume_placement_step *step, int side)
+static int take_step(struct run *run, const struct resume_placement_step *step, enum when when)
 {
     const struct world *w = run->world;
     const int moves = step->source != RESUME_PLACEMENT_ZERO;
@@ -447,7 +456,7 @@ static int take_step(struct run *run, const struct resume_placement_step *step, 
         const uint64_t to = step->destination + page;
         int32_t value = HOLDS_ZERO;
 
-        if (!destination_is_right(run, to, side) || !write_once(run, to)) {
+        if (!destination_is_right(run, to, when) || !write_once(run, to)) {
             return 0;
         }
         if (moves) {
@@ -476,7 +485,7 @@ static int after_exit(struct run *run)
     const struct resume_placement *plan = run->plan;
 
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        if (!take_step(run, &plan->steps[i], -1)) {
+        if (!take_step(run, &plan->steps[i], AFTER_EXIT)) {
             return 0;
         }
     }
@@ -488,8 +497,13 @@ static int after_exit(struct run *run)
             run->holds[i] = HOLDS_HOME;
         }
     }
-    for (uint32_t i = 0; i < plan->final.count; i++) {
-        if (!take_step(run, &plan->final.steps[i], i >= plan->final.late)) {
+    for (uint32_t i = 0; i < plan->final_count; i++) {
+        if (!take_step(run, &plan->final[i], FINAL)) {
+            return 0;
+        }
+    }
+    for (uint32_t i = 0; i < plan->last.count; i++) {
+        if (!take_step(run, &plan->last.steps[i], LAST)) {
             return 0;
         }
     }

@@ -31,6 +31,7 @@ struct world {
 
     /* Room for a plan. */
     struct resume_placement_step steps[WORLD_STEPS];
+    struct resume_placement_step final[WORLD_STEPS];
     struct resume_page_run clear[WORLD_STEPS];
     struct resume_placement plan;
 };
@@ -48,7 +49,7 @@ void world_make(struct world *world);
 void world_ranges(struct world *world);
 
 /* world_plan_room - set the plan's room to so many entries; at most WORLD_STEPS. */
-void world_plan_room(struct world *world, uint32_t steps, uint32_t clear);
+void world_plan_room(struct world *world, uint32_t steps, uint32_t final, uint32_t clear);
 
 /*
  * world_run - carry the plan out. Returns NULL, or what went wrong first: "structure" (lists or areas

@@ -13,7 +13,8 @@
  *      order, on any processor: no frame is written twice.
  *   2. After ExitBootServices, before anything else, the trampoline executes `steps`.
  *   3. It copies the home to its place, starts the other processors, and all go there.
- *   4. In the home, when nobody needs the areas any more, it executes `final`.
+ *   4. In the home, when nobody needs the staging area any more, it executes `final`, which
+ *      overwrites most areas; and then `last`, for those that even this needs.
  *
  * Frames and pages are counted in units of 4 KiB: the number of a frame is its physical address
  * shifted right by RESUME_PAGE_SHIFT. All numbers are below RESUME_FRAMES_END.
@@ -92,7 +93,7 @@ struct resume_placement_area {
     uint32_t flags; /* RESUME_PLACEMENT_LAST */
     uint32_t reserved;
 };
-/* In use until the very end: the page tables that the final steps are executed on. */
+/* In use until the very end: the list of final steps, and the tables that they are executed on. */
 #define RESUME_PLACEMENT_LAST UINT32_C(1)
 
 /*
@@ -124,9 +125,8 @@ struct resume_placement_input {
  *                                     source[0 .. pages) = 0
  *
  * That is REP STOSQ, or REP MOVSQ and then REP STOSQ, each with RCX = pages << 9, addresses being
- * frame numbers << 12, and the direction flag clear. Steps need no stack and no memory but the list.
- * While `steps` are executed, paging must map all of the sources and destinations (all RAM, best
- * with large pages), the list, and the code, which lie in areas.
+ * frame numbers << RESUME_PAGE_SHIFT, and the direction flag clear. It needs no stack, and no memory
+ * but the list.
  */
 struct resume_placement_step {
     uint64_t source;
@@ -134,58 +134,69 @@ struct resume_placement_step {
     uint64_t pages; /* 1 or more */
 };
 
-/* Where the trampoline finds `steps`: in an area. */
+/*
+ * Where the trampoline finds a list. That of `steps` is in an area; they are executed as soon as boot
+ * services have ended. That of `final` is in an area with the flag LAST; they overwrite the areas
+ * without that flag, executed by one processor when all are in the home. All this time paging maps
+ * every source and destination (all RAM, best with large pages), the lists, and the code at the
+ * address it runs at; these tables are in areas with the flag LAST.
+ */
 struct resume_placement_list {
     uint64_t steps; /* physical address of struct resume_placement_step[count] */
     uint64_t count;
 };
 
 /*
- * The final steps. They overwrite the areas, and so must be in the home with the code that executes
- * them, by one processor, when all are in the home and none will use an area any more. Of these the
- * first `late` may be executed on tables that lie in an area with the flag LAST; the others only on
- * the home's own, which have to map what these others name.
+ * The last steps overwrite the areas with the flag LAST. They are executed by the same processor
+ * after the final ones, from a copy of this structure in the home, and on the home's own tables,
+ * which have to map what these few steps name.
  */
-#define RESUME_PLACEMENT_FINAL 32u
-struct resume_placement_final {
+#define RESUME_PLACEMENT_LAST_STEPS 32u
+struct resume_placement_last {
     uint32_t count;
-    uint32_t late;
-    struct resume_placement_step steps[RESUME_PLACEMENT_FINAL];
+    uint32_t reserved;
+    struct resume_placement_step steps[RESUME_PLACEMENT_LAST_STEPS];
 };
 
 struct resume_placement {
     /* From the caller: room. */
     struct resume_placement_step *steps;
+    struct resume_placement_step *final;
     struct resume_page_run *clear;
     uint32_t step_capacity;
+    uint32_t final_capacity;
     uint32_t clear_capacity;
 
-    /* `steps`: first the moves, by ascending destination, then fills. */
+    /* `steps`: moves by ascending destination, then fills. */
     uint32_t move_count;
     uint32_t step_count;
-    /* Frames that the loader zeroes before ExitBootServices, all FREE. */
+    /* `final`: moves and fills by ascending destination. */
+    uint32_t final_count;
+    /* `clear`: frames that the loader zeroes before ExitBootServices, all FREE, ascending. */
     uint32_t clear_count;
     uint32_t area_count;
     uint64_t area[RESUME_PLACEMENT_AREAS]; /* first frame of each, in the input's order */
     struct resume_page_run home;
-    struct resume_placement_final final;
+    struct resume_placement_last last;
 
     /* For messages: pages of the guest's RAM, the home's not counted. */
     uint64_t pages_in_place; /* content, loaded to where it belongs */
-    uint64_t pages_moved;    /* content, loaded into a bounce frame; by `steps` or `final` */
+    uint64_t pages_moved;    /* content, loaded into a bounce frame; by any step */
     uint64_t pages_cleared;  /* zeroes, before ExitBootServices */
     uint64_t pages_filled;   /* zeroes, after it; a bounce frame's wiping counts, too */
 };
 
-/* How much room a plan needs at most. It depends on how many areas there are, not on their pages. */
+/* How much room a plan needs at most. */
 struct resume_placement_bound {
-    uint32_t steps;
-    uint32_t clear;
+    uint32_t steps; /* whatever the lengths of areas */
+    uint32_t clear; /* likewise */
+    uint32_t final; /* whatever the lengths of areas with the flag LAST: as many as others' pages */
 };
 
 /*
- * resume_placement_bound_compute - how long `steps` and `clear` can get.
- * With it the caller knows how many pages an area for the list of steps needs, before planning.
+ * resume_placement_bound_compute - how long the lists can get.
+ * With it the caller knows how many pages the areas for the lists need: called with any length for
+ * both it gives that for `steps`, and called again with that it gives that for `final`.
  * Errors: EINVAL (the input is not as described; diag: offset = the address where), ENOSPC (more
  * than UINT32_MAX).
  */
@@ -198,7 +209,7 @@ int resume_placement_bound_compute(const struct resume_placement_input *input,
  * Deterministic. Some passes over the input, each linear in its ranges; no scratch memory.
  * Bounce frames and areas are taken from FREE frames beyond the guest's RAM or whose page is zero,
  * areas beyond RAM first. An area that finds no such place takes one with content, which is then
- * bounced and put back by a final step.
+ * bounced and put back by final or last steps.
  * Errors:
  *   EINVAL     the input is not as described.
  *   ECONFLICT  a page of the guest is in an UNUSABLE frame (diag: offset = its address; field =
@@ -209,10 +220,11 @@ int resume_placement_bound_compute(const struct resume_placement_input *input,
  *               (unless one of the following is met then).
  *     "area"    no contiguous FREE frames for an area; found = the longest run below its limit,
  *               offset = where that is, expected = the area's pages, vcpu = the area's number.
- *     "final"   more final steps than RESUME_PLACEMENT_FINAL: free frames are too scattered to
- *               bounce what an area displaces. As many contiguous FREE frames as all areas have
- *               pages help.
- *     "steps", "clear"  the room given; resume_placement_bound_compute prevents this.
+ *     "last"    more last steps than RESUME_PLACEMENT_LAST_STEPS: free frames are too scattered to
+ *               bounce what areas with the flag LAST displace. That needs more pages in these areas
+ *               than there are last steps, and does not happen where as many contiguous FREE frames
+ *               are to spare.
+ *     "steps", "final", "clear"  the room given; resume_placement_bound_compute prevents this.
  */
 int resume_placement_make(const struct resume_placement_input *input, struct resume_placement *plan,
                           struct resume_diag *diag);
@@ -248,15 +260,15 @@ uint64_t resume_placement_check_size(const struct resume_placement *plan);
 
 /*
  * resume_placement_check - verify a plan, whoever made it, by following each frame through the time.
- * @scratch: @scratch_size bytes, 8-byte aligned; overwritten. Time n log n in the plan's entries, and
+ * @scratch: @scratch_size bytes, 8-byte aligned; overwritten. Time n log n in the plan's steps, and
  * linear in the input's ranges.
  * A plan is right when
- *   - moves ascend and do not overlap, behind them are fills only; final steps are as described;
+ *   - moves ascend and do not overlap, behind them are fills only; `final` and `clear` ascend;
  *   - each area is where its input wants it, in FREE frames, apart from home and other areas;
  *   - before ExitBootServices nothing but FREE frames is written, and no frame twice;
  *   - no frame is twice the destination of a step, of `clear` or of its own content; none is twice
  *     a source; none is read when it does not hold what its destination wants;
- *   - no step but a final one touches an area; final ones write nothing else, and LAST ones late;
+ *   - final steps write areas only, last steps areas with the flag LAST, no other step touches any;
  *   - nothing but the copying of the home touches the home, and nothing an UNUSABLE frame;
  *   - in the end each page of RAM has its content or is zero, and all else is untouched or zero.
  * Errors: EINVAL (input, or arguments), ENOSPC (scratch; diag: found, expected = bytes), ECONFLICT
@@ -265,8 +277,8 @@ uint64_t resume_placement_check_size(const struct resume_placement *plan);
  * written before ExitBootServices), "loaded twice", "written twice", "read twice", "source" (does
  * not hold what it should), "overlap" (within a step), "area in use" (touched too early, or by what
  * may not), "home" (touched), "unusable" (touched, or a page of the guest there), "destination" (no
- * page of the guest), "late" (a final step on the wrong side of late), "not loaded", "dirty" (a zero
- * page, or an area left as it is).
+ * page of the guest), "late" (a final step in an area with the flag LAST, or a last one in another),
+ * "dirty" (a zero page, or an area, left as it is).
  */
 int resume_placement_check(const struct resume_placement_input *input,
                            const struct resume_placement *plan, void *scratch,
@@ -274,10 +286,12 @@ int resume_placement_check(const struct resume_placement_input *input,
 
 #ifdef __cplusplus
 static_assert(sizeof(struct resume_placement_step) == 24, "the trampoline steps by this");
-static_assert(sizeof(struct resume_placement_final) == 8 + 24 * RESUME_PLACEMENT_FINAL, "packed");
+static_assert(sizeof(struct resume_placement_last) == 8 + 24 * RESUME_PLACEMENT_LAST_STEPS,
+              "packed");
 #else
 _Static_assert(sizeof(struct resume_placement_step) == 24, "the trampoline steps by this");
-_Static_assert(sizeof(struct resume_placement_final) == 8 + 24 * RESUME_PLACEMENT_FINAL, "packed");
+_Static_assert(sizeof(struct resume_placement_last) == 8 + 24 * RESUME_PLACEMENT_LAST_STEPS,
+               "packed");
 #endif
 
 #ifdef __cplusplus
