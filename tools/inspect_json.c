@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* What it looks like: docs/inspect.schema.json. */
+/* What it looks like: docs/schemas/inspect.schema.json. */
 #define _POSIX_C_SOURCE 200809L
 #include <jansson.h>
 #include <stdio.h>

@@ -391,10 +391,12 @@ void inspect_print_text(const struct view *view, uint32_t vcpu, const struct mem
         fprintf(out, " (%s)", view->input.detail);
     if (view->file_size > 0)
         fprintf(out, ", %s", progress_format_bytes(view->file_size, size, sizeof(size)));
-    fprintf(out, "\n  machine %s under %s, %u vCPU%s\n",
-            view->machine.type[0] != '\0' ? view->machine.type : "unknown",
-            view_accel_name(view->machine.accel), view->vcpu_count,
-            view->vcpu_count == 1 ? "" : "s");
+    fputs("\n  ", out);
+    if (view->machine.type[0] != '\0' || view->machine.accel != RESUME_ACCEL_UNKNOWN)
+        fprintf(out, "machine %s under %s, ",
+                view->machine.type[0] != '\0' ? view->machine.type : "of no known type",
+                view_accel_name(view->machine.accel));
+    fprintf(out, "%u vCPU%s\n", view->vcpu_count, view->vcpu_count == 1 ? "" : "s");
     if (view->machine.producer[0] != '\0')
         fprintf(out, "  written by %s\n", view->machine.producer);
     for (uint32_t i = 0; i < view->vcpu_count; i++) {
