@@ -87,6 +87,22 @@ static void build_framing(struct builder *b)
     build_finish(b);
 }
 
+static void build_mapped(struct builder *b)
+{
+    static const uint8_t kinds[] = {BUILD_MAPPED_PRESENT, BUILD_MAPPED_ABSENT};
+    build_header(b, "pc-q35-10.0");
+    build_mapped_capability(b);
+    build_ram_section(b, 1);
+    build_block_list(b, 3 * 4096);
+    build_mapped_block(b, "pc.ram", kinds, 2, 1, 0);
+    build_mapped_block(b, "rom", kinds, 1, 2, 0);
+    build_ram_section_end(b);
+    build_ram_section(b, 3);
+    build_ram_section_end(b);
+    build_vcpu(b, 0, 0, value_of, NULL);
+    build_finish(b);
+}
+
 /* The device area taken apart, as fuzz_stream puts it together. */
 static int write_description(const char *directory, const char *name, const struct builder *b)
 {
@@ -121,6 +137,9 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "vcpu", b.data, b.length);
     failed |= write_seed(argv[1], "vcpu_devices", b.data + b.devices_at, b.length - b.devices_at);
     failed |= write_description(argv[1], "vcpu_description", &b);
+    build_free(&b);
+    build_mapped(&b);
+    failed |= write_seed(argv[1], "mapped", b.data, b.length);
     build_free(&b);
     return failed;
 }

@@ -125,6 +125,44 @@ void build_page(struct builder *b, const char *block, uint64_t offset, uint8_t f
     build_bytes(b, page, PAGE);
 }
 
+void build_mapped_capability(struct builder *b)
+{
+    build_u8(b, 5);
+    build_name(b, "configuration/capabilities");
+    build_be(b, 1, 4);
+    build_be(b, 1, 4);
+    build_name(b, "mapped-ram");
+}
+
+size_t build_mapped_block(struct builder *b, const char *name, const uint8_t *kinds, unsigned pages,
+                          uint8_t first, uint64_t shift)
+{
+    const unsigned bytes = (pages + 63) / 64 * 8;
+    build_block(b, name, (uint64_t)pages * PAGE);
+    const size_t header = b->length;
+    const size_t bitmap = header + 28;
+    const size_t data =
+        (bitmap + bytes + BUILD_MAPPED_ALIGN - 1) / BUILD_MAPPED_ALIGN * BUILD_MAPPED_ALIGN;
+    build_be(b, 1, 4);
+    build_be(b, PAGE, 8);
+    build_be(b, bitmap + shift, 8);
+    build_be(b, data + shift, 8);
+    for (unsigned i = 0; i < bytes; i++) {
+        unsigned bits = 0;
+        for (unsigned k = 0; k < 8 && i * 8 + k < pages; k++)
+            bits |= (unsigned)(kinds[i * 8 + k] == BUILD_MAPPED_PRESENT) << k;
+        build_u8(b, bits);
+    }
+    while (b->length < data)
+        build_u8(b, 0xbb);
+    for (unsigned i = 0; i < pages; i++) {
+        for (unsigned k = 0; k < PAGE; k++)
+            build_u8(b, kinds[i] != BUILD_MAPPED_ABSENT ? build_page_byte((uint8_t)(first + i), k)
+                                                        : 0);
+    }
+    return header;
+}
+
 void build_ram_section_end(struct builder *b)
 {
     build_be(b, 0x10, 8);

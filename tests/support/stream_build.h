@@ -50,6 +50,23 @@ void build_ram_section_end(struct builder *b); /* EOS and footer */
 /* What build_page puts at index @i of a page that begins with @first. */
 uint8_t build_page_byte(uint8_t first, size_t i);
 
+/*
+ * mapped-ram, with pages at multiples of BUILD_MAPPED_ALIGN (QEMU: of 1 MiB). The configuration's part
+ * goes after build_header, a block in the list in place of build_block.
+ * @kinds: for each page.  @first: as for build_page; it grows by 1 with each page.
+ * @shift: how far into QEMU's file the stream is said to begin.
+ * Returns the index of the block's header.
+ */
+#define BUILD_MAPPED_ALIGN 256u
+enum build_mapped_kind {
+    BUILD_MAPPED_ABSENT,
+    BUILD_MAPPED_PRESENT,
+    BUILD_MAPPED_STALE /* absent, but there are bytes in its place */
+};
+void build_mapped_capability(struct builder *b);
+size_t build_mapped_block(struct builder *b, const char *name, const uint8_t *kinds, unsigned pages,
+                          uint8_t first, uint64_t shift);
+
 /* A whole RAM with one block "pc.ram" of @pages pages, all zero. */
 void build_small_ram(struct builder *b, unsigned pages);
 

@@ -21,7 +21,6 @@
 #include "stream.h"
 
 #define PAGE 4096u
-#define ALIGN 256u
 #define RAM_PAGES 70u /* more than a word of the bitmap */
 #define ROM_PAGES 2u
 #define STALE 50u /* its bytes are there, its bit is not */
@@ -38,49 +37,23 @@ static int is_there(unsigned page)
     return page % 3 == 1 && page != STALE;
 }
 
-static void build_mapped_block(struct import_built *built, unsigned number, const char *name,
-                               unsigned pages, uint64_t shift)
-{
-    struct builder *b = &built->b;
-    size_t words = (pages + 63) / 64;
-    build_block(b, name, pages * PAGE);
-    layout.header[number] = b->length;
-    size_t bitmap = b->length + 28;
-    size_t first = (bitmap + words * 8 + ALIGN - 1) / ALIGN * ALIGN;
-    build_be(b, 1, 4);
-    build_be(b, PAGE, 8);
-    build_be(b, bitmap + shift, 8);
-    build_be(b, first + shift, 8);
-    for (unsigned i = 0; i < words * 8; i++) {
-        unsigned bits = 0;
-        for (unsigned k = 0; k < 8 && i * 8 + k < pages; k++)
-            bits |= (unsigned)is_there(i * 8 + k) << k;
-        build_u8(b, bits);
-    }
-    while (b->length < first)
-        build_u8(b, 0xbb);
-    for (unsigned i = 0; i < pages; i++) {
-        for (unsigned k = 0; k < PAGE; k++)
-            build_u8(b, is_there(i) || i == STALE ? build_page_byte((uint8_t)(number + i), k) : 0);
-    }
-}
-
 /* @shift: of the stream in the file that QEMU wrote. */
 static void build(struct import_built *built, uint64_t shift)
 {
     struct builder *b = &built->b;
+    uint8_t kinds[RAM_PAGES];
+    for (unsigned i = 0; i < RAM_PAGES; i++)
+        kinds[i] = is_there(i)  ? BUILD_MAPPED_PRESENT
+                   : i == STALE ? BUILD_MAPPED_STALE
+                                : BUILD_MAPPED_ABSENT;
     build_header(b, "pc-q35-10.0");
-    build_u8(b, 5);
-    build_name(b, "configuration/capabilities");
-    build_be(b, 1, 4);
-    build_be(b, 1, 4);
-    layout.capabilities = b->length;
-    build_name(b, "mapped-ram");
+    build_mapped_capability(b);
+    layout.capabilities = b->length - strlen("mapped-ram") - 1;
     build_ram_section(b, 1);
     layout.list = b->length;
     build_block_list(b, (RAM_PAGES + ROM_PAGES) * PAGE);
-    build_mapped_block(built, 0, "pc.ram", RAM_PAGES, shift);
-    build_mapped_block(built, 1, "pc.bios", ROM_PAGES, shift);
+    layout.header[0] = build_mapped_block(b, "pc.ram", kinds, RAM_PAGES, 0, shift);
+    layout.header[1] = build_mapped_block(b, "pc.bios", kinds, ROM_PAGES, 1, shift);
     build_ram_section_end(b);
     build_ram_section(b, 2);
     build_ram_section_end(b);
