@@ -15,7 +15,8 @@ static int conflict(struct resume_diag *diag, const char *field, uint64_t page)
                        RESUME_FRAME_UNUSABLE, RESUME_FRAME_FREE, RESUME_NO_VCPU);
 }
 
-int placement_lacks(struct resume_diag *diag, const char *field, uint64_t found, uint64_t expected)
+int resume_placement_lacks(struct resume_diag *diag, const char *field, uint64_t found,
+                           uint64_t expected)
 {
     return resume_fail(diag, RESUME_ENOSPC, "placement", field, 0, found, expected, RESUME_NO_VCPU);
 }
@@ -49,14 +50,14 @@ static int count_all(const struct resume_placement_input *input, struct placemen
     uint64_t unusable[PLACEMENT_HOME + 1] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     struct placement_sweep sweep;
     struct placement_segment segment;
-    int err = placement_input_check(input, diag);
+    int err = resume_placement_input_check(input, diag);
 
     if (err != RESUME_OK) {
         return err;
     }
     memset(tally, 0, sizeof(*tally));
-    placement_sweep_begin(&sweep, input, &nothing, 0, RESUME_FRAMES_END);
-    while (placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, input, &nothing, 0, RESUME_FRAMES_END);
+    while (resume_placement_sweep_next(&sweep, &segment)) {
         count_segment(&segment, tally);
         if (segment.kind == RESUME_FRAME_UNUSABLE && segment.first < unusable[segment.destiny]) {
             unusable[segment.destiny] = segment.first;
@@ -96,7 +97,7 @@ int resume_placement_bound_compute(const struct resume_placement_input *input,
     steps = placement_lesser(tally.content_in_firmware, tally.content_segments + runs);
     steps += tally.zero_segments;
     if (steps > UINT32_MAX || runs > UINT32_MAX || tally.area_pages_early > UINT32_MAX) {
-        return placement_lacks(diag, "steps", UINT32_MAX, steps);
+        return resume_placement_lacks(diag, "steps", UINT32_MAX, steps);
     }
     out->steps = (uint32_t)steps;
     out->clear = (uint32_t)runs;
@@ -131,7 +132,7 @@ static int bounce_more(const struct placement_job *job, struct bounce *bounce)
     while (bounce->class_now < BOUNCE_CLASSES) {
         struct placement_segment segment;
 
-        while (placement_sweep_next(&bounce->sweep, &segment)) {
+        while (resume_placement_sweep_next(&bounce->sweep, &segment)) {
             if (placement_take(&segment) <= TAKE_ZERO &&
                 class_of(segment.count) == bounce->class_now) {
                 bounce->segment_first = segment.first;
@@ -142,7 +143,8 @@ static int bounce_more(const struct placement_job *job, struct bounce *bounce)
             }
         }
         bounce->class_now++;
-        placement_sweep_begin(&bounce->sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
+        resume_placement_sweep_begin(&bounce->sweep, job->input, &job->reserved, 0,
+                                     RESUME_FRAMES_END);
     }
     return 0;
 }
@@ -170,7 +172,8 @@ static int emit_step(const struct placement_job *job, struct list *list, uint64_
         }
     }
     if (list->count == list->capacity) {
-        return placement_lacks(job->diag, list->name, list->capacity, (uint64_t)list->capacity + 1);
+        return resume_placement_lacks(job->diag, list->name, list->capacity,
+                                      (uint64_t)list->capacity + 1);
     }
     list->steps[list->count++] = (struct resume_placement_step){source, destination, pages};
     return RESUME_OK;
@@ -185,7 +188,8 @@ static int move_segment(const struct placement_job *job, struct bounce *bounce, 
         uint64_t pages;
 
         if (bounce->rest_count == 0 && !bounce_more(job, bounce)) {
-            return placement_lacks(job->diag, "frames", 0, count); /* not met: they were counted */
+            return resume_placement_lacks(job->diag, "frames", 0,
+                                          count); /* not met: they were counted */
         }
         pages = placement_lesser(bounce->rest_count, count);
         err = emit_step(job, list, bounce->rest_first, first, pages);
@@ -221,8 +225,8 @@ static int make_part(struct placement_job *job, struct bounce *bounce, enum part
     struct placement_segment segment;
     int err = RESUME_OK;
 
-    placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
-    while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
+    while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &segment)) {
         if (part_of(&segment) != part) {
             continue;
         }
@@ -273,8 +277,8 @@ static int emit_clear(struct placement_job *job, uint64_t first, uint64_t count)
         }
     }
     if (plan->clear_count == plan->clear_capacity) {
-        return placement_lacks(job->diag, "clear", plan->clear_capacity,
-                               (uint64_t)plan->clear_count + 1);
+        return resume_placement_lacks(job->diag, "clear", plan->clear_capacity,
+                                      (uint64_t)plan->clear_count + 1);
     }
     plan->clear[plan->clear_count++] = (struct resume_page_run){first, count};
     return RESUME_OK;
@@ -311,9 +315,9 @@ static int clear_reserved(struct placement_job *job, const struct placement_segm
             offset >= step->pages) {
             continue;
         }
-        placement_sweep_begin(&sweep, job->input, &nothing, step->destination + offset,
-                              step->destination + offset + segment->count);
-        while (err == RESUME_OK && placement_sweep_next(&sweep, &page)) {
+        resume_placement_sweep_begin(&sweep, job->input, &nothing, step->destination + offset,
+                                     step->destination + offset + segment->count);
+        while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &page)) {
             if (page.destiny != PLACEMENT_CONTENT) {
                 err = emit_clear(job, step->source + (page.first - step->destination), page.count);
             }
@@ -328,8 +332,8 @@ static int make_clear(struct placement_job *job, const struct bounce *bounce)
     struct placement_segment segment;
     int err = RESUME_OK;
 
-    placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
-    while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, job->input, &job->reserved, 0, RESUME_FRAMES_END);
+    while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &segment)) {
         if (segment.purpose == PLACEMENT_BOUNCE_LAST) {
             err = clear_reserved(job, &segment);
         } else if (placement_take(&segment) == TAKE_ZERO) {
@@ -358,17 +362,17 @@ static int make(struct placement_job *job)
     /* Each content page is in one FREE frame when the firmware ends, wherever; each area has its. */
     needed = job->tally.content + job->tally.area_pages;
     if (job->tally.free_frames < needed) {
-        return placement_lacks(job->diag, "frames", job->tally.free_frames, needed);
+        return resume_placement_lacks(job->diag, "frames", job->tally.free_frames, needed);
     }
     job->spare = job->tally.free_frames - needed;
     plan->area_count = input->area_count;
     plan->home = input->home;
-    err = placement_areas_place(job);
+    err = resume_placement_areas_place(job);
     if (err == RESUME_OK) {
-        err = placement_areas_finish(job);
+        err = resume_placement_areas_finish(job);
     }
     if (err == RESUME_OK) {
-        placement_sweep_begin(&bounce.sweep, input, &job->reserved, 0, RESUME_FRAMES_END);
+        resume_placement_sweep_begin(&bounce.sweep, input, &job->reserved, 0, RESUME_FRAMES_END);
         err = make_steps(job, &bounce);
     }
     if (err == RESUME_OK) {

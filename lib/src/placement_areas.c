@@ -23,8 +23,8 @@ static void find_stretches(const struct placement_job *job, uint64_t below, uint
     struct placement_segment segment;
 
     memset(out, 0, sizeof(*out));
-    placement_sweep_begin(&sweep, job->input, &job->reserved, 0, below);
-    while (out->fit[TAKE_BEYOND].count == 0 && placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, job->input, &job->reserved, 0, below);
+    while (out->fit[TAKE_BEYOND].count == 0 && resume_placement_sweep_next(&sweep, &segment)) {
         for (uint32_t kind = placement_take(&segment); kind < TAKE_KINDS; kind++) {
             struct stretch *run = &current[kind];
 
@@ -96,8 +96,8 @@ static int emit_last(struct placement_job *job, uint64_t source, uint64_t destin
         return RESUME_OK;
     }
     if (list->count == RESUME_PLACEMENT_LAST_STEPS) {
-        return placement_lacks(job->diag, "last", RESUME_PLACEMENT_LAST_STEPS,
-                               RESUME_PLACEMENT_LAST_STEPS + 1);
+        return resume_placement_lacks(job->diag, "last", RESUME_PLACEMENT_LAST_STEPS,
+                                      RESUME_PLACEMENT_LAST_STEPS + 1);
     }
     list->steps[list->count++] = (struct resume_placement_step){source, destination, pages};
     return RESUME_OK;
@@ -120,7 +120,8 @@ static int bounce_pieces(struct placement_job *job, uint64_t first, uint64_t cou
             }
         }
         if (piece.count == 0) {
-            return placement_lacks(job->diag, "frames", 0, count); /* not met: they were counted */
+            return resume_placement_lacks(job->diag, "frames", 0,
+                                          count); /* not met: they were counted */
         }
         piece.count = placement_lesser(piece.count, count);
         err = emit_last(job, piece.first, first, piece.count);
@@ -164,8 +165,8 @@ static int finish_area_in_pieces(struct placement_job *job, uint64_t first, uint
     const struct placement_reserved nothing = {.count = 0};
     int err = RESUME_OK;
 
-    placement_sweep_begin(&sweep, job->input, &nothing, first, end);
-    while (err == RESUME_OK && placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, job->input, &nothing, first, end);
+    while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &segment)) {
         if (segment.destiny == PLACEMENT_CONTENT) {
             err = bounce_pieces(job, segment.first, segment.count);
         } else {
@@ -187,8 +188,8 @@ static int finish_area(struct placement_job *job, uint32_t index)
     uint64_t content = 0;
     int err;
 
-    placement_sweep_begin(&sweep, job->input, &job->reserved, first, end);
-    while (placement_sweep_next(&sweep, &segment)) {
+    resume_placement_sweep_begin(&sweep, job->input, &job->reserved, first, end);
+    while (resume_placement_sweep_next(&sweep, &segment)) {
         if (segment.destiny == PLACEMENT_CONTENT) {
             content_first = content == 0 ? segment.first : content_first;
             content_end = segment.first + segment.count;
@@ -209,7 +210,7 @@ static int finish_area(struct placement_job *job, uint32_t index)
     return err;
 }
 
-int placement_areas_place(struct placement_job *job)
+int resume_placement_areas_place(struct placement_job *job)
 {
     int err = RESUME_OK;
 
@@ -219,7 +220,7 @@ int placement_areas_place(struct placement_job *job)
     return err;
 }
 
-int placement_areas_finish(struct placement_job *job)
+int resume_placement_areas_finish(struct placement_job *job)
 {
     int err = RESUME_OK;
 

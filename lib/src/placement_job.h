@@ -49,16 +49,17 @@ static inline uint64_t placement_lesser(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* placement_lacks - ENOSPC: so much of @field, but it takes so much. */
-int placement_lacks(struct resume_diag *diag, const char *field, uint64_t found, uint64_t expected);
+/* resume_placement_lacks - ENOSPC: so much of @field, but it takes so much. */
+int resume_placement_lacks(struct resume_diag *diag, const char *field, uint64_t found,
+                           uint64_t expected);
 
-/* placement_areas_place - choose the frames of all areas, and reserve them. */
-int placement_areas_place(struct placement_job *job);
+/* resume_placement_areas_place - choose the frames of all areas, and reserve them. */
+int resume_placement_areas_place(struct placement_job *job);
 
 /*
- * placement_areas_finish - write the last steps, and reserve bounce frames for the content that areas
+ * resume_placement_areas_finish - write the last steps, and reserve bounce frames for the content that areas
  * with the flag LAST displace. To be called when all areas are placed and `spare` is known.
  */
-int placement_areas_finish(struct placement_job *job);
+int resume_placement_areas_finish(struct placement_job *job);
 
 #endif

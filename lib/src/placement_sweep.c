@@ -93,7 +93,8 @@ static int in_ram(const struct resume_placement_input *input, struct resume_page
     return 0;
 }
 
-int placement_input_check(const struct resume_placement_input *input, struct resume_diag *diag)
+int resume_placement_input_check(const struct resume_placement_input *input,
+                                 struct resume_diag *diag)
 {
     uint32_t ram_next = 0;
     int err;
@@ -164,9 +165,10 @@ static uint32_t search_frames(const struct resume_frames *frames, uint32_t count
     return low;
 }
 
-void placement_sweep_begin(struct placement_sweep *sweep,
-                           const struct resume_placement_input *input,
-                           const struct placement_reserved *reserved, uint64_t first, uint64_t end)
+void resume_placement_sweep_begin(struct placement_sweep *sweep,
+                                  const struct resume_placement_input *input,
+                                  const struct placement_reserved *reserved, uint64_t first,
+                                  uint64_t end)
 {
     sweep->input = input;
     sweep->reserved = reserved;
@@ -232,7 +234,7 @@ static uint32_t destiny_at(struct placement_sweep *sweep, uint64_t *end)
     return PLACEMENT_BEYOND;
 }
 
-int placement_sweep_next(struct placement_sweep *sweep, struct placement_segment *out)
+int resume_placement_sweep_next(struct placement_sweep *sweep, struct placement_segment *out)
 {
     while (sweep->at < sweep->end) {
         uint64_t end = sweep->end;

@@ -52,18 +52,20 @@ struct placement_sweep {
     uint32_t reserved_next;
 };
 
-/* placement_input_check - is the input as resume/placement.h describes it? */
-int placement_input_check(const struct resume_placement_input *input, struct resume_diag *diag);
+/* resume_placement_input_check - is the input as resume/placement.h describes it? */
+int resume_placement_input_check(const struct resume_placement_input *input,
+                                 struct resume_diag *diag);
 
-/* placement_sweep_begin - look at frames [first, end). The pointers are kept. */
-void placement_sweep_begin(struct placement_sweep *sweep,
-                           const struct resume_placement_input *input,
-                           const struct placement_reserved *reserved, uint64_t first, uint64_t end);
+/* resume_placement_sweep_begin - look at frames [first, end). The pointers are kept. */
+void resume_placement_sweep_begin(struct placement_sweep *sweep,
+                                  const struct resume_placement_input *input,
+                                  const struct placement_reserved *reserved, uint64_t first,
+                                  uint64_t end);
 
 /*
- * placement_sweep_next - the next segment that is a page of the guest or a frame in use of some kind.
+ * resume_placement_sweep_next - the next segment that is a page of the guest or a frame in use of some kind.
  * Returns 0 at the end. Takes constant time on average.
  */
-int placement_sweep_next(struct placement_sweep *sweep, struct placement_segment *out);
+int resume_placement_sweep_next(struct placement_sweep *sweep, struct placement_segment *out);
 
 #endif
