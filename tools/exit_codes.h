@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The exit codes of resumectl, the same for every subcommand. */
+/* The exit codes of resumectl, the same for every subcommand but diff, which has those of diff(1). */
 #ifndef TOOLS_EXIT_CODES_H
 #define TOOLS_EXIT_CODES_H
 

@@ -40,7 +40,8 @@ static void print_help(FILE *out)
     fprintf(out,
             "\n`resumectl SUBCOMMAND --help` explains each.\n\n"
             "  --help     this text\n"
-            "  --version  the version\n\n%s",
+            "  --version  the version\n\n%s"
+            "resumectl diff has those of diff(1): 0 the same, 1 different, 2 trouble.\n",
             TOOL_HELP_EXIT_CODES);
 }
 
