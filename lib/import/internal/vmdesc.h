@@ -47,6 +47,7 @@ struct vmdesc_field {
     uint32_t size;       /* bytes of one element; may be 0 */
     uint32_t array_len;  /* elements, 1 or more */
     uint32_t duplicate;  /* 0, or how many fields of this path come before it in the section */
+    uint32_t hash;       /* private: of the path */
 };
 
 /* One device section. */
@@ -79,7 +80,7 @@ struct vmdesc {
     size_t json_length;  /* bytes */
     struct json_t *root; /* the parsed description; borrowed by whoever reads it */
     void *strings;       /* private: storage for paths */
-    uint32_t *order;     /* private: the indices of each section's fields, by path */
+    uint32_t *order;     /* private: the indices of each section's fields, by hash and path */
     uint8_t *owned;      /* private: the tail, when vmdesc_open_end has read it */
 };
 

@@ -87,23 +87,37 @@ static const char *keep_path(struct walk *walk)
     return copy;
 }
 
-/* Makes the path its first @length bytes and a formatted rest. */
-static int set_path(struct walk *walk, size_t length, char separator, const char *name)
+/* Puts @text behind the path's first @length bytes. */
+static int append(struct walk *walk, size_t length, const char *text)
 {
-    int written = snprintf(walk->path + length, PATH_MAX_LENGTH - length, "%c%s", separator, name);
-    if (written < 0 || (size_t)written >= PATH_MAX_LENGTH - length)
+    size_t more = strlen(text) + 1;
+    if (more > PATH_MAX_LENGTH - length)
         return fail(walk, RESUME_ELENGTH, "a field's path is too long");
+    memcpy(walk->path + length, text, more);
     return 0;
 }
 
+/* Makes the path its first @length bytes, a separator, and a name. */
+static int set_path(struct walk *walk, size_t length, char separator, const char *name)
+{
+    const char text[2] = {separator, '\0'};
+    int ret = append(walk, length, text);
+    return ret == 0 ? append(walk, length + 1, name) : ret;
+}
+
+/* Fields of arrays are many: no printf for them. */
 static int add_index(struct walk *walk, uint64_t index)
 {
-    size_t length = strlen(walk->path);
-    int written = snprintf(walk->path + length, PATH_MAX_LENGTH - length, "[%llu]",
-                           (unsigned long long)index);
-    if (written < 0 || (size_t)written >= PATH_MAX_LENGTH - length)
-        return fail(walk, RESUME_ELENGTH, "a field's path is too long");
-    return 0;
+    char text[24];
+    size_t at = sizeof(text) - 1;
+    text[at] = '\0';
+    text[--at] = ']';
+    do {
+        text[--at] = (char)('0' + index % 10);
+        index /= 10;
+    } while (index != 0);
+    text[--at] = '[';
+    return append(walk, strlen(walk->path), text + at);
 }
 
 static int push(struct walk *walk, const struct frame *frame)
@@ -139,6 +153,7 @@ static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_
         return no_memory(walk);
     desc->fields[desc->field_count++] = (struct vmdesc_field){
         .path = path,
+        .hash = vmdesc_hash(path),
         .type = type,
         .data = desc->tail + walk->pos,
         .offset = desc->tail_offset + walk->pos,
@@ -344,6 +359,8 @@ static int compare_fields(const void *left, const void *right)
 {
     const struct vmdesc_field *a = *(struct vmdesc_field *const *)left;
     const struct vmdesc_field *b = *(struct vmdesc_field *const *)right;
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
     int order = strcmp(a->path, b->path);
     if (order != 0)
         return order;

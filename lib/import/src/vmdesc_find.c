@@ -2,7 +2,7 @@
 /* Looking up sections and fields by name. */
 #include <string.h>
 
-#include "vmdesc.h"
+#include "vmdesc_internal.h"
 
 const struct vmdesc_section *vmdesc_section_nth(const struct vmdesc *desc, const char *name,
                                                 uint32_t nth)
@@ -37,12 +37,14 @@ const struct vmdesc_field *vmdesc_field_find(const struct vmdesc *desc,
                                              const struct vmdesc_section *section, const char *path)
 {
     const uint32_t *order = desc->order + section->first_field;
+    const uint32_t hash = vmdesc_hash(path);
     uint32_t low = 0;
     uint32_t high = section->field_count;
     /* The first that is not before it. */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (strcmp(desc->fields[order[middle]].path, path) < 0)
+        const struct vmdesc_field *field = &desc->fields[order[middle]];
+        if (field->hash < hash || (field->hash == hash && strcmp(field->path, path) < 0))
             low = middle + 1;
         else
             high = middle;

@@ -12,6 +12,15 @@
  */
 int vmdesc_walk(struct vmdesc *desc, struct stream_error *error);
 
+/* vmdesc_hash - of a path. FNV-1a: quick, not hard to collide, which only costs time. */
+static inline uint32_t vmdesc_hash(const char *path)
+{
+    uint32_t hash = 2166136261u;
+    for (; *path != '\0'; path++)
+        hash = (hash ^ (uint8_t)*path) * 16777619u;
+    return hash;
+}
+
 extern const char vmdesc_hint_description[];
 
 #endif
