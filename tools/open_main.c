@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* resumectl open: verifies a snapshot image. */
+#define _GNU_SOURCE
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "open.h"
+#include "sealed.h"
+#include "subcommands.h"
+
+enum { OPTION_KEY = 'k', OPTION_IDENTITY = 'i', OPTION_JSON = 'j' };
+
+struct arguments {
+    const char *path;
+    const char *key;
+    bool json;
+    bool has_identity;
+    uint8_t identity[RESUME_SEALED_IDENTITY];
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case OPTION_KEY:
+        arguments->key = arg;
+        return 0;
+    case OPTION_IDENTITY:
+        if (!sealed_hex_read(arg, arguments->identity, sizeof(arguments->identity)))
+            argp_error(state, "--expect-identity takes the 64 digits that seal has printed");
+        arguments->has_identity = true;
+        return 0;
+    case OPTION_JSON:
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->path != NULL)
+            argp_error(state, "one IMAGE at a time");
+        arguments->path = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->path == NULL)
+            argp_error(state, "no IMAGE given");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void print_text(const char *path, const struct open_result *result)
+{
+    const struct resume_sealed_header *header = &result->header;
+    char text[2 * RESUME_SEALED_IDENTITY + 1];
+    char more[32];
+    printf("%s: verified\n", path);
+    printf("  identity     %s\n", sealed_hex(header->identity, sizeof(header->identity), text));
+    printf("  protection   %s\n", header->protection == RESUME_SEALED_CHECKSUM
+                                      ? "none: " SEALED_INTEGRITY_ONLY
+                                      : "sealed (ChaCha20-Poly1305)");
+    printf("  vCPUs        %" PRIu32 ", %" PRIu32 " of them active\n", header->vcpus,
+           result->active);
+    printf("  memory       %s in %" PRIu64 " ranges\n",
+           progress_format_bytes(result->pages * RESUME_SEALED_PAGE, text, sizeof(text)),
+           result->ranges);
+    printf("  not zero     %s in %" PRIu64 " runs\n",
+           progress_format_bytes(header->content * RESUME_SEALED_PAGE, text, sizeof(text)),
+           result->runs);
+    printf("  chunks       %" PRIu64 " of %s, %" PRIu64 " compressed (%s), %s in all\n",
+           header->chunks,
+           progress_format_bytes((uint64_t)header->chunk_pages * RESUME_SEALED_PAGE, text,
+                                 sizeof(text)),
+           result->compressed, sealed_compression_name(header->compression),
+           progress_format_bytes(header->data_length, more, sizeof(more)));
+    printf("  structures   %s\n",
+           progress_format_bytes(header->structures_length, text, sizeof(text)));
+    printf("  device part  %s, not encrypted\n",
+           progress_format_bytes(header->devices_length, text, sizeof(text)));
+    printf("  image        %s\n", progress_format_bytes(header->total, text, sizeof(text)));
+}
+
+static int print_json(const char *path, const struct open_result *result,
+                      struct report_failure *failure)
+{
+    const struct resume_sealed_header *header = &result->header;
+    char identity[2 * RESUME_SEALED_IDENTITY + 1];
+    sealed_hex(header->identity, sizeof(header->identity), identity);
+    json_t *root = json_pack(
+        "{s:s,s:b,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "path", path,
+        "verified", 1, "identity", identity, "sealed", header->protection != RESUME_SEALED_CHECKSUM,
+        "protection", sealed_protection_name(header->protection), "compression",
+        sealed_compression_name(header->compression), "vcpus", (json_int_t)header->vcpus, "active",
+        (json_int_t)result->active, "memory", (json_int_t)(result->pages * RESUME_SEALED_PAGE),
+        "content", (json_int_t)(header->content * RESUME_SEALED_PAGE), "runs",
+        (json_int_t)result->runs, "chunks", (json_int_t)header->chunks, "chunk_size",
+        (json_int_t)((uint64_t)header->chunk_pages * RESUME_SEALED_PAGE), "compressed_chunks",
+        (json_int_t)result->compressed, "stored", (json_int_t)header->data_length, "structures",
+        (json_int_t)header->structures_length, "devices", (json_int_t)header->devices_length,
+        "total", (json_int_t)header->total);
+    if (root == NULL)
+        return report_fail_memory(failure, "open image");
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    json_decref(root);
+    putchar('\n');
+    return 0;
+}
+
+int open_main(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"key", OPTION_KEY, "FILE", 0, "The key that the image was sealed with", 0},
+        {"expect-identity", OPTION_IDENTITY, "HEX", 0,
+         "Refuse any image but the one with this identity", 0},
+        {"json", OPTION_JSON, NULL, 0, "Print JSON instead of text", 0},
+        {0},
+    };
+    static const struct argp argp = {options,
+                                     parse,
+                                     "IMAGE",
+                                     "Verify all of a snapshot image, without a VM: header, "
+                                     "structures, state and plan, the parts "
+                                     "for the host, and every chunk.\v" TOOL_HELP_EXIT_CODES,
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    static struct open_result result;
+    struct report_failure failure = {0};
+    struct progress progress;
+    struct arguments arguments = {0};
+    uint8_t key[RESUME_SEALED_KEY];
+    error_t error = argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    if (error != 0) {
+        report_error(EXIT_CODE_ENVIRONMENT, "open", "arguments", "see resumectl open --help", "%s",
+                     strerror(error));
+        return EXIT_CODE_ENVIRONMENT;
+    }
+    progress_init(&progress, stderr);
+    struct open_options chosen = {.path = arguments.path,
+                                  .identity = arguments.has_identity ? arguments.identity : NULL,
+                                  .progress = &progress};
+    int ret = 0;
+    if (arguments.key != NULL) {
+        ret = sealed_key_read(arguments.key, key, &failure);
+        chosen.key = key;
+    }
+    if (ret == 0)
+        ret = open_run(&chosen, &result, &failure);
+    resume_sealed_wipe(key, sizeof(key));
+    if (ret == 0 && arguments.json)
+        ret = print_json(arguments.path, &result, &failure);
+    else if (ret == 0)
+        print_text(arguments.path, &result);
+    if (ret == 0 && result.header.protection == RESUME_SEALED_CHECKSUM)
+        report_warning("open", SEALED_INTEGRITY_ONLY);
+    if (ret == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        ret = report_fail_errno(&failure, errno, "write", "standard output");
+    return ret == 0 ? EXIT_CODE_OK : report_print(&failure);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/*
+ * The pass over the stream. What is guest RAM goes into chunks; everything else, which is the
+ * hypervisor's to put back, goes into the device part: it is a stream of its own.
+ */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "seal_private.h"
+#include "splice.h"
+
+/* Firmware cannot put back what lies here: the chipset shows other things than RAM. */
+#define HOLE_BEGIN (UINT64_C(0xa0000) / RESUME_SEALED_PAGE)
+#define HOLE_END (UINT64_C(0x100000) / RESUME_SEALED_PAGE)
+
+/* How far a step may go before progress is shown. */
+#define PROGRESS_EVENTS 256u
+
+/* RAM of a device has the device's path before its name; RAM of the machine has none, but for what
+ * the user has named. */
+static bool is_main(const char *block)
+{
+    return strchr(block, '/') == NULL || strncmp(block, "/objects/", 9) == 0;
+}
+
+static int add_area(struct seal *seal, uint64_t page, uint64_t count, uint32_t block,
+                    uint64_t offset)
+{
+    if (count == 0)
+        return 0;
+    if (seal->area_count == MANIFEST_RANGE_MAX)
+        return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "memory map",
+                           "report this as a defect of resumectl", "too many ranges of RAM");
+    seal->area[seal->area_count++] = (struct seal_area){
+        .page = page, .count = count, .offset = offset, .bit = seal->pages, .block = block};
+    seal->pages += count;
+    return 0;
+}
+
+/* The block list is known: which guest-physical memory is RAM of the machine? */
+static int find_areas(struct seal *seal)
+{
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < seal->manifest->range_count; i++) {
+        const struct manifest_range *range = &seal->manifest->range[i];
+        uint32_t block = stream_block_find(&seal->stream, range->block);
+        if (range->kind != MANIFEST_RANGE_RAM || block == UINT32_MAX || !is_main(range->block) ||
+            (range->base_pa | range->length | range->offset) % RESUME_SEALED_PAGE != 0)
+            continue;
+        const uint64_t length = seal->ram.blocks[block].length;
+        if (range->offset > length || range->length > length - range->offset)
+            return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, range->block,
+                               "take the snapshot again",
+                               "the memory map goes beyond the end of this RAM block");
+        const uint64_t begin = range->base_pa / RESUME_SEALED_PAGE;
+        const uint64_t end = begin + range->length / RESUME_SEALED_PAGE;
+        const uint64_t offset = range->offset / RESUME_SEALED_PAGE;
+        const uint64_t low = end < HOLE_BEGIN ? end : HOLE_BEGIN;
+        const uint64_t high = begin > HOLE_END ? begin : HOLE_END;
+        if (begin < low)
+            result = add_area(seal, begin, low - begin, block, offset);
+        if (result == 0 && high < end)
+            result = add_area(seal, high, end - high, block, offset + (high - begin));
+    }
+    if (result == 0 && seal->pages == 0)
+        result = report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "memory map",
+                             "take the snapshot again", "it has no RAM of the machine");
+    if (result != 0)
+        return result;
+    seal->bitmap = calloc((size_t)(seal->pages / 8 + 1), 1);
+    return seal->bitmap == NULL ? report_fail_memory(seal->failure, SEAL_WHAT) : 0;
+}
+
+/* The area that a page of a block is in, or NULL. */
+static const struct seal_area *area_of(const struct seal *seal, uint32_t block, uint64_t page)
+{
+    for (uint32_t i = 0; i < seal->area_count; i++) {
+        const struct seal_area *area = &seal->area[i];
+        if (area->block == block && page >= area->offset && page - area->offset < area->count)
+            return area;
+    }
+    return NULL;
+}
+
+bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
+               uint64_t *page)
+{
+    for (; cursor->area < seal->area_count; cursor->area++, cursor->page = 0) {
+        const struct seal_area *at = &seal->area[cursor->area];
+        while (cursor->page < at->count) {
+            uint64_t bit = at->bit + cursor->page;
+            if (bit % 8 == 0 && seal->bitmap[bit / 8] == 0 && at->count - cursor->page >= 8) {
+                cursor->page += 8;
+                continue;
+            }
+            cursor->page++;
+            if ((seal->bitmap[bit / 8] >> (bit % 8) & 1) != 0) {
+                *area = at;
+                *page = cursor->page - 1;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_zero(const uint8_t *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, RESUME_SEALED_PAGE - 1) == 0;
+}
+
+/* A later entry for a page replaces an earlier one. */
+static void note(struct seal *seal, uint64_t bit, bool content)
+{
+    uint8_t *byte = &seal->bitmap[bit / 8];
+    const uint8_t mask = (uint8_t)(1u << (bit % 8));
+    const bool before = (*byte & mask) != 0;
+    if (before == content)
+        return;
+    *byte ^= mask;
+    seal->content = content ? seal->content + 1 : seal->content - 1;
+}
+
+/* A page that is the hypervisor's: one entry, which names its block unless the one before did. */
+static int keep(struct seal *seal, const struct stream_event *event, uint32_t *last)
+{
+    uint8_t entry[8 + 1 + 255 + RESUME_SEALED_PAGE];
+    const char *name = seal->ram.blocks[event->block].name;
+    const size_t length = strlen(name);
+    const bool data = event->kind == STREAM_PAGE;
+    uint64_t flags = data ? STREAM_RAM_PAGE : STREAM_RAM_ZERO;
+    size_t at = 8;
+    if (event->block == *last)
+        flags |= STREAM_RAM_CONTINUE;
+    for (unsigned i = 0; i < 8; i++)
+        entry[i] = (uint8_t)((event->page_offset | flags) >> (56 - 8 * i));
+    if (event->block != *last) {
+        entry[at++] = (uint8_t)length;
+        memcpy(entry + at, name, length);
+        at += length;
+    }
+    if (data) {
+        memcpy(entry + at, event->page, RESUME_SEALED_PAGE);
+        at += RESUME_SEALED_PAGE;
+    } else {
+        entry[at++] = event->fill;
+    }
+    *last = event->block;
+    return seal_output_append(&seal->out, entry, at, seal->failure);
+}
+
+static int sink(void *ctx, const void *data, size_t length)
+{
+    struct seal *seal = ctx;
+    return seal_output_append(&seal->out, data, length, seal->failure);
+}
+
+static int fail_stream(struct seal *seal, const struct stream_error *error)
+{
+    if (error->code == STREAM_ESINK)
+        return -seal->failure->exit_code;
+    return splice_report(seal->failure, error, SEAL_WHAT, "the snapshot's stream");
+}
+
+static int take_page(struct seal *seal, const struct stream_event *event, uint32_t *last,
+                     struct stream_error *error)
+{
+    const uint64_t page = event->page_offset / RESUME_SEALED_PAGE;
+    const struct seal_area *area = area_of(seal, event->block, page);
+    if (stream_sink_to(&seal->stream, event->offset, error) != 0 ||
+        stream_sink_skip(&seal->stream, event->offset + event->length, error) != 0)
+        return fail_stream(seal, error);
+    if (area == NULL)
+        return keep(seal, event, last);
+    note(seal, area->bit + (page - area->offset),
+         event->kind == STREAM_PAGE ? !is_zero(event->page) : event->fill != 0);
+    return 0;
+}
+
+int seal_pass(struct seal *seal)
+{
+    struct stream_error error;
+    struct stream_event event;
+    const uint64_t size = manifest_find_file(seal->manifest, MANIFEST_STREAM)->size;
+    uint32_t last = UINT32_MAX;
+    unsigned events = 0;
+    memset(&error, 0, sizeof(error));
+    if (ram_begin(&seal->ram, seal->stream_fd, &error) != 0 ||
+        stream_open_fd(&seal->stream, seal->stream_fd, &error) != 0)
+        return fail_stream(seal, &error);
+    stream_set_sink(&seal->stream, sink, seal);
+    do {
+        if (stream_next(&seal->stream, &event, &error) != 0 ||
+            ram_add(&seal->ram, &seal->stream, &event, &error) != 0)
+            return fail_stream(seal, &error);
+        int result = 0;
+        if (event.kind == STREAM_MEMORY)
+            result = find_areas(seal);
+        else if (event.kind == STREAM_SECTION)
+            last = UINT32_MAX;
+        else if (event.kind == STREAM_PAGE || event.kind == STREAM_ZERO)
+            result = take_page(seal, &event, &last, &error);
+        if (result != 0)
+            return result;
+        if (++events % PROGRESS_EVENTS == 0)
+            progress_step_update(seal->options->progress, event.offset, size);
+    } while (event.kind != STREAM_DEVICES);
+    if (seal->content == 0)
+        return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "the snapshot's stream",
+                           "take the snapshot again", "all of the RAM is zero");
+    return seal_devices(seal);
+}

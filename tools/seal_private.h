@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* What the files of the writer of snapshot images share. */
+#ifndef TOOLS_SEAL_PRIVATE_H
+#define TOOLS_SEAL_PRIVATE_H
+
+#include <stdbool.h>
+
+#include <bearssl.h>
+
+#include <resume/guest.h>
+
+#include "manifest.h"
+#include "protect.h"
+#include "ram.h"
+#include "seal.h"
+#include "stream.h"
+
+#define SEAL_WHAT "seal"
+
+/* Guest-physical memory that goes into the image's chunks, and where the stream has it. In pages. */
+struct seal_area {
+    uint64_t page; /* guest-physical */
+    uint64_t count;
+    uint64_t offset; /* in the block */
+    uint64_t bit;    /* of its first page in the bitmap of pages with content */
+    uint32_t block;
+};
+
+/* The file that is written. */
+struct seal_output {
+    int fd;
+    char *path;    /* the name in the end */
+    char *partial; /* until then */
+    uint64_t position;
+    bool hashing;
+    br_sha256_context hash;
+};
+
+struct seal {
+    const struct seal_options *options;
+    struct report_failure *failure;
+    struct manifest *manifest;
+    uint8_t *state; /* the state blob, and the plan */
+    uint8_t *plan;
+    size_t state_length;
+    size_t plan_length;
+    uint32_t vcpus;
+    bool *active; /* [vcpus] */
+    struct resume_home home;
+    int stream_fd;
+    struct stream stream;
+    struct ram ram;
+    uint32_t area_count;
+    struct seal_area area[MANIFEST_RANGE_MAX];
+    uint64_t pages;   /* of all areas */
+    uint64_t content; /* of them, not zero */
+    uint8_t *bitmap;  /* a bit for each page */
+    uint8_t *index;   /* entries of the chunk index */
+    uint64_t chunks;
+    struct protect_keys keys;
+    struct seal_output out;
+    uint8_t header[RESUME_SEALED_HEADER_SIZE];
+};
+
+/* Goes through the pages with content in the order of their guest-physical addresses. Zero: begin. */
+struct seal_cursor {
+    uint32_t area;
+    uint64_t page; /* in the area */
+};
+
+/* seal_next - the next page with content: its area, and its number there. False at the end. */
+bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
+               uint64_t *page);
+
+/* Output: made beside its name, appended to, written to elsewhere, named. All fail with a
+ * description in @failure. seal_output_end removes what was not named. */
+int seal_output_begin(struct seal_output *out, const char *path, struct report_failure *failure);
+int seal_output_append(struct seal_output *out, const void *data, size_t length,
+                       struct report_failure *failure);
+int seal_output_write(struct seal_output *out, uint64_t offset, const void *data, size_t length,
+                      struct report_failure *failure);
+int seal_output_commit(struct seal_output *out, struct report_failure *failure);
+void seal_output_end(struct seal_output *out);
+
+/* seal_pass - read the stream once: index the RAM, note the pages with content, and append the
+ * device part to the output. */
+int seal_pass(struct seal *seal);
+
+/* seal_devices - append the device sections to the output, but for the registers of active vCPUs. */
+int seal_devices(struct seal *seal);
+
+/* seal_chunks - append the chunks, and make the index. */
+int seal_chunks(struct seal *seal);
+
+/* Little-endian stores. */
+static inline void seal_put(uint8_t *to, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        to[i] = (uint8_t)(value >> (8 * i));
+}
+
+#endif
