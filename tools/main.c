@@ -27,6 +27,10 @@ static const struct subcommand subcommands[] = {
     {"diff", "resumectl diff", diff_main, "compare the CPU state of two inputs"},
     {"walk", "resumectl walk", walk_main, "translate an address through the guest's page tables"},
     {"maps", "resumectl maps", maps_main, "list what the guest's page tables map"},
+#ifdef RESUMECTL_SEAL
+    {"seal", "resumectl seal", seal_main, "write a snapshot as one image that firmware can load"},
+    {"open", "resumectl open", open_main, "verify such an image"},
+#endif
 };
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 

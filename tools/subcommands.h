@@ -14,6 +14,8 @@ int convert_main(int argc, char **argv);
 int diff_main(int argc, char **argv); /* returns diff(1)'s exit codes */
 int walk_main(int argc, char **argv);
 int maps_main(int argc, char **argv);
+int seal_main(int argc, char **argv); /* with RESUMECTL_SEAL */
+int open_main(int argc, char **argv); /* likewise */
 
 /* The version of the tool, "resumectl 0.1.0". */
 #define TOOL_NAME_VERSION "resumectl " RESUMECTL_VERSION
