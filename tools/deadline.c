@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <time.h>
 
 uint64_t deadline_now(void)
@@ -33,8 +32,7 @@ static int remaining_ms(deadline_t deadline)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-/* Waits for any of them. Returns their number, 0, or a negated errno. */
-static int poll_all(deadline_t deadline, struct pollfd *entries, nfds_t count)
+int deadline_poll_all(deadline_t deadline, struct pollfd *entries, nfds_t count)
 {
     for (;;) {
         int timeout = remaining_ms(deadline);
@@ -51,14 +49,14 @@ static int poll_all(deadline_t deadline, struct pollfd *entries, nfds_t count)
 int deadline_poll(deadline_t deadline, int fd, short events)
 {
     struct pollfd entry = {.fd = fd, .events = events};
-    int ready = poll_all(deadline, &entry, 1);
+    int ready = deadline_poll_all(deadline, &entry, 1);
     return ready > 0 ? 1 : ready;
 }
 
 int deadline_poll_either(deadline_t deadline, int first, int second)
 {
     struct pollfd entries[] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
-    int ready = poll_all(deadline, entries, 2);
+    int ready = deadline_poll_all(deadline, entries, 2);
     if (ready <= 0)
         return ready;
     return entries[0].revents != 0 ? 1 : 2;

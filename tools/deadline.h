@@ -3,6 +3,7 @@
 #ifndef TOOLS_DEADLINE_H
 #define TOOLS_DEADLINE_H
 
+#include <poll.h>
 #include <stdint.h>
 
 /* A moment in nanoseconds of the monotonic clock; DEADLINE_NEVER waits for ever. */
@@ -21,6 +22,10 @@ deadline_t deadline_in(int timeout_ms);
  * once, also when the deadline has passed already.
  */
 int deadline_poll(deadline_t deadline, int fd, short events);
+
+/* deadline_poll_all - the same for any of @count descriptors. Returns how many show something, with
+ * `revents` filled, 0 or a negated errno. */
+int deadline_poll_all(deadline_t deadline, struct pollfd *entries, nfds_t count);
 
 /* deadline_poll_either - the same for reading from either of two; @second: negative is left out.
  * Returns 1 when the first can be read, 2 when only the second. */

@@ -199,6 +199,14 @@ static void cut_machine_suffix(char *type)
         type[length - (sizeof(suffix) - 1)] = '\0';
 }
 
+int facts_machine_type(struct qmp *qmp, char *out, size_t capacity, struct report_failure *failure)
+{
+    int result = qom_get_string(qmp, "/machine", "type", out, capacity, failure);
+    if (result == 0)
+        cut_machine_suffix(out);
+    return result;
+}
+
 int facts_read(struct qmp *qmp, struct manifest *manifest, struct report_failure *failure)
 {
     const struct qmp_version *version = qmp_version(qmp);
@@ -208,12 +216,10 @@ int facts_read(struct qmp *qmp, struct manifest *manifest, struct report_failure
     manifest->qemu_version[1] = version->minor;
     manifest->qemu_version[2] = version->micro;
     snprintf(manifest->qemu_package, sizeof(manifest->qemu_package), "%s", version->package);
-    int result = qom_get_string(qmp, "/machine", "type", manifest->machine_type,
-                                sizeof(manifest->machine_type), failure);
-    if (result < 0)
-        return result;
-    cut_machine_suffix(manifest->machine_type);
-    result = read_accelerator(qmp, manifest, failure);
+    int result =
+        facts_machine_type(qmp, manifest->machine_type, sizeof(manifest->machine_type), failure);
+    if (result == 0)
+        result = read_accelerator(qmp, manifest, failure);
     if (result == 0)
         result = read_memory_size(qmp, manifest, failure);
     if (result == 0)

@@ -9,6 +9,9 @@
 /* facts_cpu_count - the number of vCPUs (query-cpus-fast). */
 int facts_cpu_count(struct qmp *qmp, uint32_t *ret_count, struct report_failure *failure);
 
+/* facts_machine_type - the machine's type, "pc-q35-7.2". Failures: those of QMP. */
+int facts_machine_type(struct qmp *qmp, char *out, size_t capacity, struct report_failure *failure);
+
 /*
  * facts_read - fill in everything of @manifest but its file list. The VM may run or be stopped; the
  * memory map is that of the moment (firmware and guest can change it), so stop it first.

@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +25,6 @@
 #define DEBUG_FILE "target-debug.log"
 #define LOG_LINES 20u
 #define PATH_LENGTH 512
-#define QUIT_MS 10000
 
 /* Under TCG a VM may be slow to answer while its firmware starts; QEMU itself is not. */
 #define QMP_OPEN_MS 30000
@@ -30,14 +32,25 @@
 #define CAPTURE_IDLE_S 60
 
 struct park {
-    const struct park_options *options;
+    struct park_options options;
     struct process process;
     struct doorbell bell;
+    int qmp_fd; /* until it is spoken to; -1 = none */
     struct qmp *qmp;
     char *flash[QEMU_COMMAND_FLASH_MAX];
     char log[PATH_LENGTH];
     char console[PATH_LENGTH];
     char debug[PATH_LENGTH];
+    uint64_t started; /* deadline_now() */
+    pthread_t thread;
+    bool running; /* there is a thread */
+    bool waited;
+    int failed_fd; /* an eventfd */
+    /* What the thread hands over. */
+    int result;
+    struct splice_parked parked;
+    struct park_times times;
+    struct report_failure failure;
 };
 
 static int make_pair(int fds[2], struct report_failure *failure)
@@ -50,7 +63,7 @@ static int make_pair(int fds[2], struct report_failure *failure)
 static int start_process(struct park *park, int qmp_fd, int debug_fd,
                          struct report_failure *failure)
 {
-    const struct park_options *options = park->options;
+    const struct park_options *options = &park->options;
     const struct qemu_park_options added = {
         .kernel = options->kernel,
         .bios = options->bios,
@@ -76,43 +89,46 @@ static int start_process(struct park *park, int qmp_fd, int debug_fd,
         .close_others = true,
         .die_with_parent = true,
         .own_group = true,
+        .quiet = true,
     };
     result = process_start(&park->process, &process, failure);
     qemu_argv_free(&argv);
     return result;
 }
 
-/* Starts QEMU and opens its monitor. What goes wrong with the monitor is mostly QEMU's end. */
 static int start(struct park *park, struct report_failure *failure)
 {
     int qmp[2];
     int debug[2];
     int result = 0;
-    if (park->options->bios == NULL)
-        result = qemu_command_copy_flash(park->options->command, park->options->directory,
+    if (park->options.bios == NULL)
+        result = qemu_command_copy_flash(park->options.command, park->options.directory,
                                          park->flash, failure);
     if (result == 0)
         result = make_pair(qmp, failure);
     if (result < 0)
         return result;
+    park->qmp_fd = qmp[0];
     result = make_pair(debug, failure);
     if (result < 0) {
-        close(qmp[0]);
         close(qmp[1]);
         return result;
     }
+    park->started = deadline_now();
     result = start_process(park, qmp[1], debug[1], failure);
     close(qmp[1]);
     close(debug[1]);
     if (result == 0)
-        result = doorbell_open(&park->bell, debug[0], park->debug, failure);
-    else
-        close(debug[0]);
-    if (result < 0) {
-        close(qmp[0]);
-        return result;
-    }
-    result = qmp_open_fd(&park->qmp, qmp[0], NAME, QMP_OPEN_MS, failure);
+        return doorbell_open(&park->bell, debug[0], park->debug, failure);
+    close(debug[0]);
+    return result;
+}
+
+/* Opens the monitor, and lets it run. What goes wrong with the monitor is mostly QEMU's end. */
+static int let_run(struct park *park, struct report_failure *failure)
+{
+    int result = qmp_open_fd(&park->qmp, park->qmp_fd, NAME, QMP_OPEN_MS, failure);
+    park->qmp_fd = -1;
     if (result == 0) {
         /* Not before: until then nobody takes what the firmware says, and QEMU waits for that. */
         qmp_keep_empty(park->qmp, park->bell.fd, doorbell_take, &park->bell);
@@ -147,10 +163,10 @@ static struct manifest *main_memory(const struct manifest *manifest, const char 
 /* Is it a machine that the source's devices fit? */
 static int compare_machine(struct park *park, struct report_failure *failure)
 {
-    const char *block = park->options->home->block;
+    const char *block = park->options.home->block;
     struct manifest *all = calloc(1, sizeof(*all));
     struct manifest *target = NULL;
-    struct manifest *source = main_memory(park->options->manifest, block);
+    struct manifest *source = main_memory(park->options.manifest, block);
     int result = all == NULL || source == NULL ? report_fail_memory(failure, "compare machines")
                                                : facts_read(park->qmp, all, failure);
     if (result == 0) {
@@ -167,28 +183,27 @@ static int compare_machine(struct park *park, struct report_failure *failure)
 }
 
 /* The capture goes through a file if it is to be kept. */
-static int capture_to_file(struct park *park, struct splice_parked *out,
-                           struct report_failure *failure)
+static int capture_to_file(struct park *park, struct report_failure *failure)
 {
-    const char *path = park->options->save_path;
+    const char *path = park->options.save_path;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return report_fail_errno(failure, errno, "keep the capture", path);
     int result = capture_begin(park->qmp, fd, failure);
     if (result == 0)
-        result = capture_wait(park->qmp, CAPTURE_IDLE_S * 1000, park->options->progress, failure);
+        result = capture_wait(park->qmp, CAPTURE_IDLE_S * 1000, NULL, failure);
     if (result == 0 && lseek(fd, 0, SEEK_SET) != 0)
         result = report_fail_errno(failure, errno, "keep the capture", path);
     if (result == 0)
-        result = splice_parked_read(out, fd, park->options->home, NULL, failure);
+        result = splice_parked_read(&park->parked, fd, park->options.home, NULL, failure);
     close(fd);
     return result;
 }
 
-static int capture(struct park *park, struct splice_parked *out, struct report_failure *failure)
+static int capture(struct park *park, struct report_failure *failure)
 {
-    if (park->options->save_path != NULL)
-        return capture_to_file(park, out, failure);
+    if (park->options.save_path != NULL)
+        return capture_to_file(park, failure);
     int pair[2];
     int result = make_pair(pair, failure);
     if (result < 0)
@@ -200,90 +215,171 @@ static int capture(struct park *park, struct splice_parked *out, struct report_f
         result = capture_begin(park->qmp, pair[1], failure);
     close(pair[1]);
     if (result == 0)
-        result =
-            splice_parked_read(out, pair[0], park->options->home, park->options->progress, failure);
+        result = splice_parked_read(&park->parked, pair[0], park->options.home, NULL, failure);
     close(pair[0]);
     return result;
 }
 
-/* Ends it in order; whatever goes wrong with that is of no interest. */
-static void quit(struct park *park)
+static int follow(struct park *park, struct report_failure *failure)
 {
-    struct report_failure ignored = {0};
-    int code;
-    if (qmp_execute(park->qmp, "quit", NULL, NULL, &ignored) == 0)
-        (void)process_wait(&park->process, QUIT_MS, &code, &ignored);
-}
-
-static int run(struct park *park, struct splice_parked *out, struct report_failure *failure)
-{
-    const struct park_options *options = park->options;
-    progress_step_begin(options->progress, "park the target");
-    int result = start(park, failure);
+    int result = let_run(park, failure);
     if (result == 0)
         result = doorbell_wait(&park->bell, &park->process, "parked", "park the target",
-                               deadline_now(), options->timeout_ms, NULL, 0, failure);
+                               park->started, park->options.timeout_ms, NULL, 0, failure);
     /* On another machine resume.efi refuses first; the monitor tells better what differs. */
     struct report_failure better = {0};
     if (result == -EXIT_CODE_REFUSED && compare_machine(park, &better) == -EXIT_CODE_REFUSED)
         *failure = better;
-    if (result == 0)
+    if (result == 0) {
+        park->times.parked_ns = deadline_now() - park->started;
         result = capture_stop(park->qmp, NULL, failure);
+    }
     if (result == 0)
         result = compare_machine(park, failure);
     if (result < 0)
         return result;
-    progress_step_end(options->progress, NULL);
-    progress_step_begin(options->progress, "capture the parked vCPUs");
-    result = capture(park, out, failure);
-    if (result == 0)
-        progress_step_end(options->progress, NULL);
+    result = capture(park, failure);
     if (result < 0 && process_poll(&park->process))
         return process_fail(&park->process, "capture the parked vCPUs", failure);
+    if (result == 0)
+        park->times.captured_ns = deadline_now() - park->started;
     return result;
 }
 
-int park_target(const struct park_options *options, struct splice_parked *out,
-                struct report_failure *failure)
+static void *run_thread(void *ctx)
 {
-    struct park park;
-    memset(&park, 0, sizeof(park));
-    park.options = options;
-    park.bell.fd = -1;
-    park.bell.log_fd = -1;
+    struct park *park = ctx;
+    park->result = follow(park, &park->failure);
+    if (park->result < 0)
+        (void)eventfd_write(park->failed_fd, 1);
+    /* It has no drives whose writing it would have to finish. Its end is waited for later. */
+    process_kill(&park->process);
+    return NULL;
+}
+
+/* Signals are the main thread's business. */
+static int start_thread(struct park *park, struct report_failure *failure)
+{
+    sigset_t all;
+    sigset_t old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&park->thread, NULL, run_thread, park);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error != 0)
+        return report_fail_errno(failure, error, "start", NAME);
+    park->running = true;
+    return 0;
+}
+
+static int set_paths(struct park *park, struct report_failure *failure)
+{
+    const char *directory = park->options.directory;
     const struct {
         char *path;
         const char *name;
-    } files[] = {{park.log, LOG_FILE}, {park.console, CONSOLE_FILE}, {park.debug, DEBUG_FILE}};
+    } files[] = {{park->log, LOG_FILE}, {park->console, CONSOLE_FILE}, {park->debug, DEBUG_FILE}};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        if (snprintf(files[i].path, PATH_LENGTH, "%s/%s", options->directory, files[i].name) >=
-            PATH_LENGTH)
-            return report_fail(failure, EXIT_CODE_REFUSED, "start", options->directory,
+        if (snprintf(files[i].path, PATH_LENGTH, "%s/%s", directory, files[i].name) >= PATH_LENGTH)
+            return report_fail(failure, EXIT_CODE_REFUSED, "start", directory,
                                "set TMPDIR to a shorter path", "the path is too long");
     }
-    int result = run(&park, out, failure);
-    if (result == 0) {
-        quit(&park);
-    } else {
-        progress_step_fail(options->progress);
-        /* process_fail has shown the log of one that ended. */
-        if (park.process.pid != 0 && !park.process.ended)
-            report_log_tail("QEMU's output", park.log, LOG_LINES);
-        report_log_tail("the parked target's console", park.console, LOG_LINES);
-        report_log_tail("its debug console", park.debug, LOG_LINES);
-    }
-    qmp_close(park.qmp);
-    doorbell_close(&park.bell);
-    process_stop(&park.process, 1000);
-    for (size_t i = 0; i < QEMU_COMMAND_FLASH_MAX; i++) {
-        if (park.flash[i] != NULL)
-            unlink(park.flash[i]);
-        free(park.flash[i]);
-    }
-    unlink(park.log);
-    unlink(park.console);
-    unlink(park.debug);
+    return 0;
+}
+
+int park_start(struct park **ret, const struct park_options *options,
+               struct report_failure *failure)
+{
+    struct park *park = calloc(1, sizeof(*park));
+    if (park == NULL)
+        return report_fail_memory(failure, "start");
+    park->options = *options;
+    park->bell.fd = -1;
+    park->bell.log_fd = -1;
+    park->qmp_fd = -1;
+    park->failed_fd = eventfd(0, EFD_CLOEXEC);
+    int result = park->failed_fd < 0 ? report_fail_errno(failure, errno, "start", NAME) : 0;
+    if (result == 0)
+        result = set_paths(park, failure);
+    if (result == 0)
+        result = start(park, failure);
+    if (result == 0)
+        result = start_thread(park, failure);
+    if (result < 0)
+        park_close(park);
+    else
+        *ret = park;
     return result;
+}
+
+int park_failed_fd(const struct park *park)
+{
+    return park->failed_fd;
+}
+
+static void end_thread(struct park *park)
+{
+    if (park->running)
+        pthread_join(park->thread, NULL);
+    park->running = false;
+}
+
+int park_wait(struct park *park, struct splice_parked *out, struct report_failure *failure)
+{
+    end_thread(park);
+    park->waited = true;
+    if (park->result < 0) {
+        *failure = park->failure;
+        return park->result;
+    }
+    *out = park->parked;
+    memset(&park->parked, 0, sizeof(park->parked));
+    return 0;
+}
+
+bool park_waited(const struct park *park)
+{
+    return park->waited;
+}
+
+const struct park_times *park_times(const struct park *park)
+{
+    return &park->times;
+}
+
+void park_show(const struct park *park)
+{
+    if (!park->waited || park->result == 0)
+        return;
+    process_show_log(&park->process);
+    report_log_tail("the parked target's console", park->console, LOG_LINES);
+    report_log_tail("its debug console", park->debug, LOG_LINES);
+}
+
+void park_close(struct park *park)
+{
+    if (park == NULL)
+        return;
+    /* Whatever the thread waits for comes to its end with the VM. */
+    process_kill(&park->process);
+    end_thread(park);
+    splice_parked_close(&park->parked);
+    qmp_close(park->qmp);
+    doorbell_close(&park->bell);
+    process_stop(&park->process, 0);
+    if (park->qmp_fd >= 0)
+        close(park->qmp_fd);
+    if (park->failed_fd >= 0)
+        close(park->failed_fd);
+    for (size_t i = 0; i < QEMU_COMMAND_FLASH_MAX; i++) {
+        if (park->flash[i] != NULL)
+            unlink(park->flash[i]);
+        free(park->flash[i]);
+    }
+    unlink(park->log);
+    unlink(park->console);
+    unlink(park->debug);
+    free(park);
 }
 
 void park_remove_files(int directory_fd)

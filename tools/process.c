@@ -140,6 +140,7 @@ int process_start(struct process *process, const struct process_options *options
 {
     struct process started;
     memset(&started, 0, sizeof(started));
+    started.quiet = options->quiet;
     snprintf(started.name, sizeof(started.name), "%s", options->name);
     snprintf(started.log_path, sizeof(started.log_path), "%s",
              options->log_path != NULL ? options->log_path : "");
@@ -208,6 +209,13 @@ int process_wait(struct process *process, int timeout_ms, int *ret_code,
     return 0;
 }
 
+void process_kill(const struct process *process)
+{
+    /* By its descriptor: its number may be another's once somebody has waited for it. */
+    if (process->pid != 0 && process->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0U);
+}
+
 void process_stop(struct process *process, int grace_ms)
 {
     if (process->pid == 0)
@@ -250,12 +258,18 @@ char *process_explain(const struct process *process, char *buffer, size_t capaci
     return buffer;
 }
 
+void process_show_log(const struct process *process)
+{
+    if (process->log_path[0] != '\0')
+        report_log_tail("last lines of its log", process->log_path, LOG_TAIL_LINES);
+}
+
 int process_fail(const struct process *process, const char *what, struct report_failure *failure)
 {
     char how[96];
     process_explain(process, how, sizeof(how));
-    if (process->log_path[0] != '\0')
-        report_log_tail("last lines of its log", process->log_path, LOG_TAIL_LINES);
+    if (!process->quiet)
+        process_show_log(process);
     return report_fail(failure, EXIT_CODE_ENVIRONMENT, what, process->name,
                        process->log_path[0] != '\0' ? "its log is shown above"
                                                     : "see what it printed above",

@@ -23,6 +23,7 @@ struct process_options {
     bool close_others;    /* also close descriptors that were open, not close-on-exec, before */
     bool die_with_parent; /* the child is killed when this process ends, however it ends */
     bool own_group;       /* new session: Ctrl-C in the terminal does not reach it */
+    bool quiet;           /* process_fail does not show the log: process_show_log is called */
 };
 
 /* A child. Owned by the caller; zero = none. */
@@ -31,6 +32,7 @@ struct process {
     int pidfd; /* readable when the child has ended: can be polled beside other descriptors */
     bool ended;
     int status; /* as waitpid gives it; valid once ended */
+    bool quiet; /* see process_options */
     char name[64];
     char log_path[256]; /* empty = none */
 };
@@ -55,6 +57,12 @@ bool process_poll(struct process *process);
 int process_wait(struct process *process, int timeout_ms, int *ret_code,
                  struct report_failure *failure);
 
+/*
+ * process_kill - send SIGKILL, and do not wait. Fine while another thread waits for it, and on one
+ * that has ended; nothing on a zeroed one.
+ */
+void process_kill(const struct process *process);
+
 /* process_stop - end it if it runs: SIGTERM, and SIGKILL after @grace_ms. Reaps it, closes the
  * pidfd. Safe on a zeroed or finished object. */
 void process_stop(struct process *process, int grace_ms);
@@ -68,8 +76,11 @@ char *process_explain(const struct process *process, char *buffer, size_t capaci
 
 /*
  * process_fail - describe the early end of a child as a failure; shows the tail of its log on
- * stderr. Returns -EXIT_CODE_ENVIRONMENT.
+ * stderr, unless it was started quiet. Returns -EXIT_CODE_ENVIRONMENT.
  */
 int process_fail(const struct process *process, const char *what, struct report_failure *failure);
+
+/* process_show_log - show the tail of its log on stderr; nothing when it has none, or an empty one. */
+void process_show_log(const struct process *process);
 
 #endif

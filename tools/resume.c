@@ -10,32 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "park.h"
-#include "resume_arguments.h"
-#include "resume_input.h"
 #include "resume_signals.h"
-#include "resumed.h"
+#include "resuming.h"
 #include "subcommands.h"
 #include "verify.h"
-
-#define PIPE_SIZE (1 << 20)
-/* Of QEMU's own ROMs the one that starts a kernel by its PVH note, and sets nothing else up. */
-#define PVH_BIOS "qboot.rom"
-
-/* Everything that a run owns. */
-struct run {
-    const struct resume_arguments *arguments;
-    struct progress progress;
-    struct resume_input input;
-    struct qemu_command *command;
-    struct splice_parked parked;
-    struct resumed resumed;
-    struct readback readback; /* what the trampoline has seen from inside */
-    struct ledger ledger;     /* what was seen from outside; zeroed without a verification */
-    bool compared;            /* `ledger` is filled */
-    int timeout_ms;
-    char kernel[PATH_MAX_LENGTH];
-};
 
 /* The file is a shell's "-" or is created anew. */
 static FILE *open_output(const char *path, FILE *standard)
@@ -69,18 +47,22 @@ static int write_json(const char *path, FILE *standard, json_t *value,
     return result;
 }
 
-static json_t *timing_json(const struct progress *progress)
+static json_t *timing_json(const struct resuming *run)
 {
+    const struct progress *progress = &run->progress;
+    const struct park_times none = {0};
+    const struct park_times *times = run->park != NULL ? park_times(run->park) : &none;
     json_t *steps = json_array();
     for (uint32_t i = 0; i < progress->step_count; i++)
         json_array_append_new(steps, json_pack("{s:s, s:I}", "name", progress->step[i].name, "ns",
                                                (json_int_t)progress->step[i].duration_ns));
-    return json_pack("{s:o, s:I}", "steps", steps, "total_ns",
-                     (json_int_t)progress_total_ns(progress));
+    return json_pack("{s:o, s:I, s:I, s:I}", "steps", steps, "total_ns",
+                     (json_int_t)progress_total_ns(progress), "parked_ns",
+                     (json_int_t)times->parked_ns, "captured_ns", (json_int_t)times->captured_ns);
 }
 
 /* Both loaders lie beside the tool: in the build tree, or where all are installed. */
-static int find_kernel(struct run *run, struct report_failure *failure)
+static int find_kernel(struct resuming *run, struct report_failure *failure)
 {
     static const struct {
         const char *name;
@@ -127,7 +109,7 @@ static int find_kernel(struct run *run, struct report_failure *failure)
 }
 
 /* What the command line says must fit before anything is started. */
-static int check_command(struct run *run, struct report_failure *failure)
+static int check_command(struct resuming *run, struct report_failure *failure)
 {
     const struct manifest *manifest = run->input.manifest;
     int result = qemu_command_parse(&run->command, run->arguments->command_length,
@@ -158,130 +140,7 @@ static int check_command(struct run *run, struct report_failure *failure)
     return 0;
 }
 
-/* A capture that was kept takes the place of a target. */
-static int read_parked(struct run *run, struct report_failure *failure)
-{
-    const char *path = run->arguments->parked;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return report_fail_errno(failure, errno, "read the parked target", path);
-    progress_step_begin(&run->progress, "read the parked target");
-    int result = splice_parked_read(&run->parked, fd, &run->input.home, &run->progress, failure);
-    close(fd);
-    if (result == 0)
-        progress_step_end(&run->progress, NULL);
-    return result;
-}
-
-static int park(struct run *run, struct report_failure *failure)
-{
-    const struct resume_arguments *arguments = run->arguments;
-    if (arguments->parked != NULL)
-        return read_parked(run, failure);
-    const struct park_options park_options = {
-        .command = run->command,
-        .kernel = run->kernel,
-        .bios = arguments->firmware == FIRMWARE_PVH ? PVH_BIOS : NULL,
-        .state_file = run->input.state_path,
-        .plan_file = run->input.plan_path,
-        .directory = run->input.work_directory,
-        .save_path = arguments->save_parked,
-        .manifest = run->input.manifest,
-        .home = &run->input.home,
-        .timeout_ms = run->timeout_ms,
-        .progress = &run->progress,
-    };
-    return park_target(&park_options, &run->parked, failure);
-}
-
-static int splice_into(struct run *run, stream_sink_fn write, void *ctx,
-                       struct report_failure *failure)
-{
-    struct splice_result spliced;
-    const struct splice_options splice_options = {
-        .source_fd = run->input.stream_fd,
-        .source_size = run->input.stream_size,
-        .source_hash = run->input.stream_hash,
-        .home = &run->input.home,
-        .parked = &run->parked,
-        .poke = &run->input.poke,
-        .write = write,
-        .write_ctx = ctx,
-        .progress = &run->progress,
-    };
-    if (lseek(run->input.stream_fd, 0, SEEK_SET) != 0)
-        return report_fail_errno(failure, errno, "splice", MANIFEST_STREAM);
-    int result = splice_run(&splice_options, &spliced, failure);
-    if (result < 0)
-        return result;
-    char text[32];
-    progress_step_end(&run->progress, "%s, %" PRIu32 " device sections, %" PRIu32 " replaced",
-                      progress_format_bytes(spliced.written, text, sizeof(text)), spliced.sections,
-                      spliced.replaced);
-    return 0;
-}
-
-static int write_file(void *ctx, const void *data, size_t length)
-{
-    const int *fd = ctx;
-    const uint8_t *from = data;
-    while (length > 0) {
-        ssize_t done = write(*fd, from, length);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return -1;
-        from += done;
-        length -= (size_t)done;
-    }
-    return 0;
-}
-
-static int splice_to_file(struct run *run, struct report_failure *failure)
-{
-    const char *path = run->arguments->splice_to;
-    bool standard = strcmp(path, "-") == 0;
-    int fd = standard ? STDOUT_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return report_fail_errno(failure, errno, "write", path);
-    (void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one: fewer waits for its reader */
-    progress_step_begin(&run->progress, "splice");
-    int result = splice_into(run, write_file, &fd, failure);
-    if (!standard && close(fd) != 0 && result == 0)
-        result = report_fail_errno(failure, errno, "write", path);
-    return result;
-}
-
-/* Starts the resumed VM and gives it the spliced stream. */
-static int load(struct run *run, struct report_failure *failure)
-{
-    const struct resumed_options resumed_options = {
-        .command = run->command,
-        .gdbstub = run->arguments->verify,
-        .detach = run->arguments->detach,
-        .timeout_ms = run->timeout_ms,
-    };
-    progress_step_begin(&run->progress, "start the resumed VM");
-    int result = resumed_start(&run->resumed, &resumed_options, failure);
-    if (result < 0)
-        return result;
-    resume_signals_kill_on_exit(run->resumed.process.pid);
-    progress_step_end(&run->progress, NULL);
-
-    progress_step_begin(&run->progress, "load memory and devices");
-    result = splice_into(run, resumed_write, &run->resumed, failure);
-    if (result < 0 && run->resumed.write_error != 0)
-        return resumed_write_failed(&run->resumed, failure);
-    if (result < 0)
-        return result;
-    progress_step_begin(&run->progress, "finish loading");
-    result = resumed_loaded(&run->resumed, failure);
-    if (result == 0)
-        progress_step_end(&run->progress, NULL);
-    return result;
-}
-
-static int compare(struct run *run, int fd, struct report_failure *failure)
+static int compare(struct resuming *run, int fd, struct report_failure *failure)
 {
     const struct verify_options verify_options = {
         .input = &run->input,
@@ -305,7 +164,7 @@ static int compare(struct run *run, int fd, struct report_failure *failure)
 }
 
 /* The step that took the vCPUs to the guest is over. */
-static void entered(struct run *run)
+static void entered(struct resuming *run)
 {
     char text[512];
     uint32_t active = run->parked.control.active_count;
@@ -316,7 +175,7 @@ static void entered(struct run *run)
     report_note("read back: %s", readback_summary(&run->readback, text, sizeof(text)));
 }
 
-static int verify(struct run *run, struct report_failure *failure)
+static int verify(struct resuming *run, struct report_failure *failure)
 {
     progress_step_begin(&run->progress, "restore the CPUs, stop at the guest");
     int result = resumed_run_to_guest(&run->resumed, &run->parked, &run->readback, failure);
@@ -339,7 +198,7 @@ static int verify(struct run *run, struct report_failure *failure)
     return result;
 }
 
-static int restore(struct run *run, struct report_failure *failure)
+static int restore(struct resuming *run, struct report_failure *failure)
 {
     if (run->arguments->verify)
         return verify(run, failure);
@@ -354,7 +213,7 @@ static int restore(struct run *run, struct report_failure *failure)
 }
 
 /* What is known of the resume, also of one that was stopped; nothing when it did not come so far. */
-static int write_result(const struct run *run, struct report_failure *failure)
+static int write_result(const struct resuming *run, struct report_failure *failure)
 {
     if (run->arguments->json == NULL || run->readback.vcpu == NULL)
         return 0;
@@ -368,7 +227,7 @@ static int write_result(const struct run *run, struct report_failure *failure)
 }
 
 /* Up to the point where the guest runs on its own. */
-static int prepare_and_run(struct run *run, struct report_failure *failure)
+static int prepare_and_run(struct resuming *run, struct report_failure *failure)
 {
     const struct resume_arguments *arguments = run->arguments;
     progress_step_begin(&run->progress, "check the snapshot");
@@ -382,18 +241,14 @@ static int prepare_and_run(struct run *run, struct report_failure *failure)
         return result;
     progress_step_end(&run->progress, NULL);
     run->timeout_ms = resume_arguments_timeout(arguments, run->input.vcpu_count);
-    result = park(run, failure);
-    if (result == 0)
-        result = resume_input_check(&run->input, &run->parked, failure);
-    if (result == 0 && arguments->splice_to != NULL)
-        return splice_to_file(run, failure);
-    if (result == 0)
-        result = load(run, failure);
+    if (arguments->splice_to != NULL)
+        return resuming_splice(run, failure);
+    result = resuming_load(run, failure);
     return result == 0 ? restore(run, failure) : result;
 }
 
 /* The VM runs: what is left is to wait for it, or to leave. */
-static int accompany(struct run *run, struct report_failure *failure)
+static int accompany(struct resuming *run, struct report_failure *failure)
 {
     struct process *process = &run->resumed.process;
     if (run->arguments->detach) {
@@ -417,7 +272,7 @@ int resume_main(int argc, char **argv)
     struct report_failure failure = {0};
     struct report_failure ignored = {0};
     resume_arguments_parse(&arguments, argc, argv);
-    struct run *run = calloc(1, sizeof(*run));
+    struct resuming *run = calloc(1, sizeof(*run));
     if (run == NULL) {
         report_fail_memory(&failure, "resume");
         return report_print(&failure);
@@ -430,20 +285,21 @@ int resume_main(int argc, char **argv)
     if (write_result(run, result < 0 ? &ignored : &failure) < 0 && result == 0)
         result = -EXIT_CODE_ENVIRONMENT;
     if (arguments.timing != NULL &&
-        write_json(arguments.timing, stderr, timing_json(&run->progress),
-                   result < 0 ? &ignored : &failure) < 0 &&
+        write_json(arguments.timing, stderr, timing_json(run), result < 0 ? &ignored : &failure) <
+            0 &&
         result == 0)
         result = -EXIT_CODE_ENVIRONMENT;
 
-    int code;
+    int code = EXIT_CODE_OK;
     if (result < 0) {
         resumed_end(&run->resumed);
+        if (run->park != NULL)
+            park_show(run->park);
         code = report_print(&failure);
-    } else if (arguments.splice_to != NULL) {
-        code = EXIT_CODE_OK;
-    } else {
-        code = accompany(run, &failure);
     }
+    park_close(run->park);
+    if (result == 0 && arguments.splice_to == NULL)
+        code = accompany(run, &failure);
     ledger_free(&run->ledger);
     readback_close(&run->readback);
     splice_parked_close(&run->parked);

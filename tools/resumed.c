@@ -14,6 +14,7 @@
 
 #include "capture.h"
 #include "deadline.h"
+#include "facts.h"
 #include "gdb.h"
 #include "resumed_internal.h"
 
@@ -165,6 +166,7 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
     out->pipe_fd = -1;
     out->bell.fd = -1;
     out->bell.log_fd = -1;
+    out->give_up_fd = options->give_up_fd;
     out->timeout_ms = options->timeout_ms;
     int result = connect_all(out, options, &ends, &qmp_fd, &debug_fd, failure);
     if (result == 0)
@@ -193,11 +195,42 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
     return result;
 }
 
+int resumed_check(struct resumed *resumed, const struct manifest *source,
+                  struct report_failure *failure)
+{
+    struct manifest *target = malloc(sizeof(*target));
+    if (target == NULL)
+        return report_fail_memory(failure, "compare machines");
+    *target = *source;
+    int result = facts_machine_type(resumed->qmp, target->machine_type,
+                                    sizeof(target->machine_type), failure);
+    if (result == 0)
+        result = manifest_compare_machine(source, target, failure);
+    free(target);
+    return resumed_explain(resumed, "start", result, failure);
+}
+
+/* Waits until the pipe takes more. 1 = it does, 0 = too late, negated errno otherwise. */
+static int wait_writable(const struct resumed *resumed, deadline_t deadline)
+{
+    struct pollfd entries[] = {{.fd = resumed->pipe_fd, .events = POLLOUT},
+                               {.fd = resumed->give_up_fd, .events = POLLIN}};
+    int ready = deadline_poll_all(deadline, entries, 2);
+    if (ready > 0 && entries[1].revents != 0)
+        return -ECANCELED;
+    return ready > 0 ? 1 : ready;
+}
+
 int resumed_write(void *ctx, const void *data, size_t length)
 {
     struct resumed *resumed = ctx;
     const uint8_t *from = data;
     deadline_t deadline = 0;
+    /* Also of a reader that is never waited for. */
+    if (resumed->give_up_fd >= 0 && deadline_poll(0, resumed->give_up_fd, POLLIN) != 0) {
+        resumed->write_error = ECANCELED;
+        return -1;
+    }
     while (length > 0) {
         ssize_t done = write(resumed->pipe_fd, from, length);
         if (done > 0) {
@@ -214,7 +247,7 @@ int resumed_write(void *ctx, const void *data, size_t length)
         }
         if (deadline == 0)
             deadline = deadline_in(resumed->timeout_ms);
-        int ready = deadline_poll(deadline, resumed->pipe_fd, POLLOUT);
+        int ready = wait_writable(resumed, deadline);
         if (ready <= 0) {
             resumed->write_error = ready == 0 ? ETIMEDOUT : -ready;
             return -1;

@@ -22,8 +22,9 @@ struct gdb;
 
 struct resumed_options {
     const struct qemu_command *command;
-    bool gdbstub; /* it will be stopped at an instruction */
-    bool detach;  /* it goes on when this process ends */
+    bool gdbstub;   /* it will be stopped at an instruction */
+    bool detach;    /* it goes on when this process ends */
+    int give_up_fd; /* resumed_write gives up once this can be read; borrowed, -1 = none */
     int timeout_ms;
 };
 
@@ -37,7 +38,9 @@ struct resumed {
     int log_fd;  /* of one that is to be detached: what it prints; -1 = none */
     int pipe_fd; /* write end of the pipe that the stream goes through; -1 = closed */
     int timeout_ms;
-    int write_error; /* errno of a failed resumed_write; ETIMEDOUT = the reader does not read */
+    int give_up_fd;
+    int write_error; /* errno of a failed resumed_write; ETIMEDOUT = the reader does not read,
+                        ECANCELED = given up */
     const struct splice_parked *parked; /* borrowed, once it runs */
     struct readback *readback;          /* likewise: takes what the trampoline says */
 };
@@ -51,8 +54,16 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
                   struct report_failure *failure);
 
 /*
+ * resumed_check - is it the machine type that the source's manifest names? QEMU would take no stream of
+ * another one, and say so in its own words. Other differences come up in the parked target.
+ * Failures: EXIT_CODE_REFUSED, EXIT_CODE_ENVIRONMENT.
+ */
+int resumed_check(struct resumed *resumed, const struct manifest *source,
+                  struct report_failure *failure);
+
+/*
  * resumed_write - a stream_sink_fn, @ctx a struct resumed: give QEMU a part of the stream. Fails
- * when QEMU is gone, or does not read for the time limit.
+ * when QEMU is gone, does not read for the time limit, or when it is to give up.
  */
 int resumed_write(void *ctx, const void *data, size_t length);
 

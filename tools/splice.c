@@ -138,6 +138,13 @@ static int check_places(struct splice *splice, struct report_failure *failure)
     return 0;
 }
 
+/* From here on the parked target is needed. */
+static int await_parked(const struct splice *splice, struct report_failure *failure)
+{
+    const struct splice_options *options = splice->options;
+    return options->await_parked != NULL ? options->await_parked(options->await_ctx, failure) : 0;
+}
+
 /* Passes the RAM through, and the home in. */
 static int pass_ram(struct splice *splice, struct report_failure *failure)
 {
@@ -161,6 +168,9 @@ static int pass_ram(struct splice *splice, struct report_failure *failure)
         } else if (event.kind == STREAM_RAM_END && event.type == STREAM_TYPE_END) {
             if (stream_sink_to(&splice->stream, event.offset, &error) != 0)
                 return fail_stream(failure, &error);
+            int result = await_parked(splice, failure);
+            if (result < 0)
+                return result;
             if (write_pages(splice) != 0)
                 return fail_write(failure);
         }

@@ -161,9 +161,13 @@ struct splice_options {
     uint64_t source_size;    /* bytes, for progress and the check; 0 = not known */
     const char *source_hash; /* XXH3-128 as in the manifest; NULL = not checked */
     const struct splice_home *home;
-    const struct splice_parked *parked;
-    const struct splice_poke *poke; /* optional */
-    stream_sink_fn write;           /* takes the spliced stream */
+    /* optional: called once, when all of the source's RAM has been passed, and before anything of
+     * `parked` is looked at. Returns 0, or a failure that ends the splice. */
+    int (*await_parked)(void *ctx, struct report_failure *failure);
+    void *await_ctx;
+    const struct splice_parked *parked; /* filled by then */
+    const struct splice_poke *poke;     /* optional */
+    stream_sink_fn write;               /* takes the spliced stream */
     void *write_ctx;
     struct progress *progress; /* optional; its current step is updated */
 };
@@ -179,6 +183,7 @@ struct splice_result {
 
 /*
  * splice_run - write the spliced stream.
+ * The parked target need not be parked before the RAM has passed: see await_parked.
  * The source is hashed while it passes; unless size and hash are the expected ones, nothing is
  * written of the device sections, without which no VM starts. splice_check is made again on what
  * was hashed.

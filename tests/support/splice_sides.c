@@ -136,8 +136,28 @@ int sides_read_target(struct sides *sides)
     return result;
 }
 
+/* A target that is parked at last: `kept` is it. */
+struct late_target {
+    struct sides *sides;
+    struct splice_parked kept;
+};
+
+static int arrive(void *ctx, struct report_failure *failure)
+{
+    struct late_target *late = ctx;
+    late->sides->awaited++;
+    late->sides->awaited_at = late->sides->out_length;
+    if (late->sides->never)
+        return report_fail(failure, EXIT_CODE_TIMEOUT, "park", "the target", "wait longer",
+                           "it never came");
+    late->sides->parked = late->kept;
+    memset(&late->kept, 0, sizeof(late->kept));
+    return 0;
+}
+
 int sides_splice(struct sides *sides)
 {
+    struct late_target late = {.sides = sides};
     assert_int_equal(sides_read_target(sides), 0);
     free(sides->source_data);
     sides->source_data =
@@ -149,13 +169,21 @@ int sides_splice(struct sides *sides)
         .source_size = sides->claimed_size,
         .source_hash = sides->claimed_hash,
         .home = &sides->place,
+        .await_parked = sides->late ? arrive : NULL,
+        .await_ctx = &late,
         .parked = &sides->parked,
         .poke = &sides->poke,
         .write = keep,
         .write_ctx = sides,
     };
+    if (sides->late) {
+        late.kept = sides->parked;
+        memset(&sides->parked, 0, sizeof(sides->parked));
+    }
     sides->out_length = 0;
+    sides->awaited = 0;
     int result = splice_run(&options, &sides->result, &sides->failure);
+    splice_parked_close(&late.kept);
     close(fd);
     return result;
 }

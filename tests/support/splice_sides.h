@@ -47,7 +47,11 @@ struct sides {
     const char *claimed_hash;
     uint8_t *out;
     size_t out_length;
-    size_t out_limit; /* the sink fails beyond it */
+    size_t out_limit;  /* the sink fails beyond it */
+    bool late;         /* the target is parked only when it is waited for */
+    bool never;        /* and then it fails */
+    uint32_t awaited;  /* how often it was waited for */
+    size_t awaited_at; /* out_length at that moment */
 };
 
 /* sides_open - two good sides with @vcpus active vCPUs. */

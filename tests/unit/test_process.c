@@ -190,6 +190,54 @@ static void descriptors_and_logs_go_where_they_should(void **context)
     assert_int_equal(unlink(log), 0);
 }
 
+/* One whose log is shown by somebody else, and later. */
+static void a_quiet_child_shows_nothing_until_asked(void **context)
+{
+    (void)context;
+    static const char *const speak[] = {"sh", "-c", "echo a word; exit 3", NULL};
+    char log[] = "/tmp/test-process-XXXXXX";
+    char *shown = NULL;
+    size_t length = 0;
+    struct process process = {0};
+    struct report_failure failure = {0};
+    int fd = mkstemp(log);
+    assert_true(fd >= 0);
+    FILE *stream = open_memstream(&shown, &length);
+    assert_non_null(stream);
+    report_use_stream(stream);
+    start(&process, &(struct process_options){
+                        .name = "the child", .argv = speak, .log_path = log, .quiet = true});
+    assert_int_equal(process_wait(&process, LONG_MS, NULL, &failure), 0);
+    assert_int_equal(process_fail(&process, "start", &failure), -EXIT_CODE_ENVIRONMENT);
+    assert_string_equal(failure.why, "QEMU ended with status 3");
+    fflush(stream);
+    assert_int_equal(length, 0);
+    process_show_log(&process);
+    report_use_stream(NULL);
+    fclose(stream);
+    assert_non_null(strstr(shown, "    a word\n"));
+    free(shown);
+    process_stop(&process, 0);
+    close(fd);
+    assert_int_equal(unlink(log), 0);
+}
+
+static void killing_does_not_wait(void **context)
+{
+    (void)context;
+    static const char *const sleeper[] = {"sleep", "1000", NULL};
+    struct process process = {0};
+    struct report_failure failure = {0};
+    int code = -1;
+    process_kill(&process);
+    start(&process, &(struct process_options){.name = "the child", .argv = sleeper});
+    process_kill(&process);
+    assert_int_equal(process_wait(&process, LONG_MS, &code, &failure), 0);
+    assert_int_equal(code, 128 + 9);
+    process_kill(&process);
+    process_stop(&process, 0);
+}
+
 /* A parent that starts a child and dies: the child must go with it. */
 static void the_child_dies_with_its_parent(void **context)
 {
@@ -234,6 +282,8 @@ int main(void)
         cmocka_unit_test(waiting_has_a_limit_and_stopping_ends),
         cmocka_unit_test(a_stubborn_child_is_killed),
         cmocka_unit_test(descriptors_and_logs_go_where_they_should),
+        cmocka_unit_test(a_quiet_child_shows_nothing_until_asked),
+        cmocka_unit_test(killing_does_not_wait),
         cmocka_unit_test(the_child_dies_with_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

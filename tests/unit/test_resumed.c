@@ -11,8 +11,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake_peer.h"
 #include "resumed.h"
@@ -111,6 +117,7 @@ static int setup(void **state)
         f->handoff[i].rip = i * 0x100 + 0x20;
     }
     f->resumed.gdb_fd = -1;
+    f->resumed.give_up_fd = -1;
     f->resumed.log_fd = -1;
     f->resumed.pipe_fd = -1;
     f->resumed.bell.fd = -1;
@@ -470,6 +477,89 @@ static void takes_a_refilled_home_for_the_landing(void **state)
     assert_false(f->readback.heard);
 }
 
+/* Nobody reads what is written; something else says that there is no use in it any more. */
+static void writes_no_more_when_it_is_to_give_up(void **state)
+{
+    struct fixture *f = *state;
+    static const char data[4096];
+    int stream[2];
+    int other[2];
+    assert_int_equal(pipe(stream), 0);
+    assert_int_equal(pipe(other), 0);
+    assert_int_equal(fcntl(stream[1], F_SETFL, O_NONBLOCK), 0);
+    f->resumed.pipe_fd = stream[1];
+    f->resumed.give_up_fd = other[0];
+    assert_int_equal(resumed_write(&f->resumed, data, sizeof(data)), 0);
+    assert_int_equal(write(other[1], "", 1), 1);
+    /* There is room, and still. */
+    assert_int_equal(resumed_write(&f->resumed, data, sizeof(data)), -1);
+    assert_int_equal(f->resumed.write_error, ECANCELED);
+    close(stream[0]);
+    close(other[0]);
+    close(other[1]);
+}
+
+struct later {
+    int fd;
+    int full_fd; /* the write end of a pipe that has to be full first */
+};
+
+static void *say_later(void *ctx)
+{
+    const struct later *later = ctx;
+    struct pollfd entry = {.fd = later->full_fd, .events = POLLOUT};
+    while (poll(&entry, 1, 0) > 0)
+        sched_yield();
+    assert_int_equal(write(later->fd, "", 1), 1);
+    return NULL;
+}
+
+static void gives_up_while_it_waits_for_the_reader(void **state)
+{
+    struct fixture *f = *state;
+    static const char data[1 << 17]; /* more than a pipe takes */
+    int stream[2];
+    int other[2];
+    pthread_t thread;
+    assert_int_equal(pipe(stream), 0);
+    assert_int_equal(pipe(other), 0);
+    assert_int_equal(fcntl(stream[1], F_SETFL, O_NONBLOCK), 0);
+    f->resumed.pipe_fd = stream[1];
+    f->resumed.give_up_fd = other[0];
+    struct later later = {.fd = other[1], .full_fd = stream[1]};
+    assert_int_equal(pthread_create(&thread, NULL, say_later, &later), 0);
+    assert_int_equal(resumed_write(&f->resumed, data, sizeof(data)), -1);
+    assert_int_equal(f->resumed.write_error, ECANCELED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(stream[0]);
+    close(other[0]);
+    close(other[1]);
+}
+
+static void looks_at_the_machine_type(void **state)
+{
+    struct fixture *f = *state;
+    static const struct fake_step steps[] = {
+        NEGOTIATION,
+        {.expect = "{\"execute\":\"qom-get\",\"id\":2,\"arguments\":{\"path\":\"/machine\","
+                   "\"property\":\"type\"}}\n",
+         .send = "{\"return\": \"pc-i440fx-7.2-machine\", \"id\": 2}\r\n"},
+        {.expect = "{\"execute\":\"qom-get\",\"id\":3,\"arguments\":{\"path\":\"/machine\","
+                   "\"property\":\"type\"}}\n",
+         .send = "{\"return\": \"pc-i440fx-7.2-machine\", \"id\": 3}\r\n"},
+    };
+    struct manifest *manifest = calloc(1, sizeof(*manifest));
+    assert_non_null(manifest);
+    connect_monitor(f, steps, COUNT(steps));
+    strcpy(manifest->machine_type, "pc-i440fx-7.2");
+    assert_int_equal(resumed_check(&f->resumed, manifest, &f->failure), 0);
+    strcpy(manifest->machine_type, "pc-q35-7.2");
+    assert_int_equal(resumed_check(&f->resumed, manifest, &f->failure), -EXIT_CODE_REFUSED);
+    assert_why(f, "the source is a pc-q35-7.2, the target a pc-i440fx-7.2");
+    finish(f, false, false);
+    free(manifest);
+}
+
 #define RESUMED_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -485,6 +575,9 @@ int main(void)
         RESUMED_TEST(finds_a_silent_difference),
         RESUMED_TEST(finds_a_silent_fault),
         RESUMED_TEST(takes_a_refilled_home_for_the_landing),
+        RESUMED_TEST(writes_no_more_when_it_is_to_give_up),
+        RESUMED_TEST(gives_up_while_it_waits_for_the_reader),
+        RESUMED_TEST(looks_at_the_machine_type),
     };
     return cmocka_run_group_tests_name("resumed", tests, NULL, NULL);
 }

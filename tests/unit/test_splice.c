@@ -376,6 +376,33 @@ static void tells_when_the_reader_goes_away(void **state)
     assert_int_equal(sides_splice(f), -EXIT_CODE_ENVIRONMENT);
 }
 
+/* In the RAM section, before the flag that ends it (8 bytes) and the section's footer (5). */
+static void assert_waited_behind_the_ram(const struct sides *f)
+{
+    assert_int_equal(f->awaited, 1);
+    assert_int_equal(f->awaited_at, f->source_devices - 13);
+    assert_memory_equal(f->out, f->source_data, f->awaited_at);
+}
+
+static void needs_the_target_only_behind_the_ram(void **state)
+{
+    struct sides *f = *state;
+    f->late = true;
+    sides_assert_spliced(f, (const uint32_t[]){0});
+    assert_waited_behind_the_ram(f);
+}
+
+static void writes_nothing_more_when_the_target_fails(void **state)
+{
+    struct sides *f = *state;
+    f->late = true;
+    f->never = true;
+    assert_int_equal(sides_splice(f), -EXIT_CODE_TIMEOUT);
+    assert_string_equal(f->failure.why, "it never came");
+    assert_waited_behind_the_ram(f);
+    assert_int_equal(f->out_length, f->awaited_at);
+}
+
 static void locates_memory(void **state)
 {
     (void)state;
@@ -439,6 +466,8 @@ int main(void)
         SPLICE_TEST(plants_a_byte),
         SPLICE_TEST(plants_nothing_in_the_home),
         SPLICE_TEST(tells_when_the_reader_goes_away),
+        SPLICE_TEST(needs_the_target_only_behind_the_ram),
+        SPLICE_TEST(writes_nothing_more_when_the_target_fails),
         cmocka_unit_test(locates_memory),
     };
     return cmocka_run_group_tests_name("splice", tests, NULL, NULL);
