@@ -138,7 +138,7 @@ static void reads_all_sizes_of_clusters(void **state)
             struct qcow2_build build = {.version = kind == 0 ? 2 : 3,
                                         .cluster_bits = bits,
                                         .extended = kind == 2,
-                                        .disk_size = (UINT64_C(3) << 20) + 512};
+                                        .disk_size = (UINT64_C(1) << 34) + 512};
             qcow2_build_begin(&build);
             qcow2_build_snapshot(&build, "1", "only", 5, bytes, size);
             qcow2_build_end(&build);
@@ -171,7 +171,7 @@ static void chooses_a_snapshot(void **state)
         const char *asked;
         size_t size; /* of the state of the one to be found; 0: none */
     } cases[] = {
-        {NULL, 60},       {"old", 10}, {"twice", 40}, {"3", 60}, {"1", 10},
+        {NULL, 5},        {"old", 10}, {"twice", 40}, {"3", 60}, {"1", 10},
         {"disk only", 0}, {"2", 0},    {"", 0},       {"ol", 0}, {"old ", 0},
     };
     uint8_t bytes[64] = {1};
@@ -183,9 +183,9 @@ static void chooses_a_snapshot(void **state)
     qcow2_build_snapshot(&build, "2", "disk only", 900, NULL, 0);
     qcow2_build_snapshot(&build, "8", "twice", 200, bytes, 40);
     qcow2_build_snapshot(&build, "4", "twice", 150, bytes, 30);
-    /* Newer than all, and its name is another one's ID: the name counts. */
+    /* Its name is another one's ID, which is newer: the name counts. */
     qcow2_build_snapshot(&build, "5", "3", 300, bytes, 60);
-    qcow2_build_snapshot(&build, "3", "bel\al\x1b[31m", 1, bytes, 5);
+    qcow2_build_snapshot(&build, "3", "bel\al\x1b[31m", 301, bytes, 5);
     qcow2_build_end(&build);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int ret = find(&build, cases[i].asked, &found, &error);
