@@ -9,14 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "import_stream.h"
 #include "view_internal.h"
-#include "vmdesc.h"
 
-static int keep_blocks(struct view *view, const struct stream *stream,
+static int keep_blocks(struct view *view, const struct qemu_stream *stream,
                        struct report_failure *failure)
 {
     uint32_t count;
-    const struct stream_block *blocks = stream_blocks(stream, &count);
+    const struct stream_block *blocks = qemu_stream_blocks(stream, &count);
     view->blocks = calloc(count + 1, sizeof(*view->blocks));
     if (view->blocks == NULL)
         return report_fail_memory(failure, "inspect");
@@ -43,72 +43,20 @@ static int keep_devices(struct view *view, const struct vmdesc *desc,
     return 0;
 }
 
-static void forget(struct view *view)
+/* The stream as the importer has it. */
+static int find_stream(struct view *view, const char *path, const struct qemu_stream **ret,
+                       struct report_failure *failure)
 {
-    free(view->blocks);
-    free(view->devices);
-    view->blocks = NULL;
-    view->devices = NULL;
-    view->block_count = 0;
-    view->device_count = 0;
-}
-
-/* Head and tail only. Returns 0, or anything else if the stream has to be walked. */
-static int read_ends(struct view *view, int fd)
-{
-    struct report_failure ignored;
-    struct stream stream;
-    struct stream_event event;
-    struct vmdesc desc;
-    if (stream_open_seekable(&stream, fd, view->file_size, NULL) != 0)
-        return -1;
-    int ret;
-    do {
-        ret = stream_next(&stream, &event, NULL);
-    } while (ret == 0 && event.kind != STREAM_MEMORY && event.kind != STREAM_DEVICES);
-    if (ret == 0)
-        ret = keep_blocks(view, &stream, &ignored);
-    if (ret == 0)
-        ret = vmdesc_open_end(&desc, stream.file, event.offset + event.length, event.section_id,
-                              NULL);
-    if (ret == 0) {
-        ret = keep_devices(view, &desc, &ignored);
-        vmdesc_close(&desc);
-    }
-    stream_close(&stream);
-    return ret;
-}
-
-/* The whole stream, front to back; the RAM is indexed on the way. */
-static int read_all(struct view *view, int fd, const char *path, struct report_failure *failure)
-{
-    struct stream_error error;
-    struct stream stream;
-    struct stream_event event;
-    struct vmdesc desc;
-    if (ram_begin(&view->ram, fd, &error) != 0)
-        return view_fail_stream(&error, path, failure);
-    view->have_ram = true;
-    if (stream_open_seekable(&stream, fd, view->file_size, &error) != 0)
-        return view_fail_stream(&error, path, failure);
-    int ret;
-    do {
-        ret = stream_next(&stream, &event, &error);
-        if (ret == 0)
-            ret = ram_add(&view->ram, &stream, &event, &error);
-    } while (ret == 0 && event.kind != STREAM_DEVICES);
-    if (ret == 0)
-        ret = vmdesc_open_from(&desc, stream.file, event.offset, &error);
-    if (ret != 0) {
-        stream_close(&stream);
-        return view_fail_stream(&error, path, failure);
-    }
-    ret = keep_blocks(view, &stream, failure);
-    if (ret == 0)
-        ret = keep_devices(view, &desc, failure);
-    vmdesc_close(&desc);
-    stream_close(&stream);
-    return ret;
+    struct resume_import_error error;
+    struct resume_phys phys;
+    *ret = import_stream(view->input.import);
+    if (*ret != NULL)
+        return 0;
+    /* That of a snapshot may be damaged: its memory is not to be had then, for a reason. */
+    if (resume_import_memory(view->input.import, &phys, &error) != 0)
+        return input_fail(&error, "inspect", path, failure);
+    return report_fail(failure, EXIT_CODE_REFUSED, "inspect", path, "try again",
+                       "there was no stream in it, and then there was");
 }
 
 /* Tells the RAM index where its blocks lie, from the manifest or by guess. */
@@ -164,11 +112,17 @@ int view_load_stream(struct view *view, const char *path, bool with_memory,
     if (fstat(fd, &st) != 0)
         return report_fail_errno(failure, errno, "inspect", path);
     view->file_size = (uint64_t)st.st_size;
-    if (!with_memory) {
-        if (read_ends(view, fd) == 0)
-            return 0;
-        forget(view);
-    }
-    int ret = read_all(view, fd, path, failure);
-    return ret == 0 ? place_ram(view, path, failure) : ret;
+    const struct qemu_stream *stream;
+    struct stream_error error;
+    int ret = find_stream(view, path, &stream, failure);
+    if (ret == 0)
+        ret = keep_blocks(view, stream, failure);
+    if (ret == 0)
+        ret = keep_devices(view, qemu_stream_devices(stream), failure);
+    if (ret != 0 || !with_memory)
+        return ret;
+    if (ram_open(&view->ram, fd, NULL, &error) != 0)
+        return view_fail_stream(&error, path, failure);
+    view->have_ram = true;
+    return place_ram(view, path, failure);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "import_stream.h"
 #include "importer.h"
 
 #define IMPORTER(name) extern const struct importer import_##name;
@@ -252,4 +253,10 @@ int resume_import_memory(struct resume_import *import, struct resume_phys *out,
     if (ret == 0)
         *out = phys;
     return ret;
+}
+
+const struct qemu_stream *import_stream(const struct resume_import *import)
+{
+    const struct importer *importer = import->importer;
+    return importer->stream != NULL ? importer->stream(import->state) : NULL;
 }

@@ -40,6 +40,11 @@ static void close_stream(void *state)
     qemu_stream_close(state);
 }
 
+static const struct qemu_stream *stream_of(void *state)
+{
+    return state;
+}
+
 const struct importer import_qemu_stream = {
     .format = {.name = "qemu-stream", .title = "QEMU migration stream", .readable = 1},
     .probe = probe,
@@ -48,4 +53,5 @@ const struct importer import_qemu_stream = {
     .machine = machine,
     .memory = memory,
     .close = close_stream,
+    .stream = stream_of,
 };

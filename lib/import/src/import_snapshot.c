@@ -177,6 +177,14 @@ static int memory(void *state, struct resume_phys *out, struct resume_import_err
     return ret != 0 ? ret : qemu_stream_memory(snapshot->stream, out, error);
 }
 
+static const struct qemu_stream *stream_of(void *state)
+{
+    struct snapshot *snapshot = state;
+    if (snapshot->stream == NULL)
+        open_stream(snapshot, NULL);
+    return snapshot->stream;
+}
+
 static void close_snapshot(void *state)
 {
     struct snapshot *snapshot = state;
@@ -196,4 +204,5 @@ const struct importer import_snapshot = {
     .machine = machine,
     .memory = memory,
     .close = close_snapshot,
+    .stream = stream_of,
 };

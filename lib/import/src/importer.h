@@ -61,6 +61,8 @@ int import_open_beside(const char *path, const char *name, struct import_file *o
                        struct resume_import_error *error);
 void import_file_close(struct import_file *file);
 
+struct qemu_stream;
+
 /* What an importer is opened with. Borrowed as long as the import is open. */
 struct import_input {
     const char *path;
@@ -87,6 +89,8 @@ struct importer {
     /* NULL when there is no memory in it. */
     int (*memory)(void *state, struct resume_phys *out, struct resume_import_error *error);
     void (*close)(void *state);
+    /* The QEMU stream in it, NULL if it cannot be read; NULL for formats without one (import_stream.h). */
+    const struct qemu_stream *(*stream)(void *state);
 };
 
 #endif

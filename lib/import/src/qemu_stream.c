@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "import_stream.h"
 #include "memory.h"
 #include "qemu_cpu.h"
 #include "ram.h"
@@ -141,6 +142,17 @@ int qemu_stream_vcpu(struct qemu_stream *stream, uint32_t index, struct resume_v
     struct stream_error cause;
     int ret = qemu_cpu_decode(&stream->devices, index, out, stream->area, &cause);
     return ret == 0 ? 0 : fail(stream, &cause, error);
+}
+
+const struct vmdesc *qemu_stream_devices(const struct qemu_stream *stream)
+{
+    return &stream->devices;
+}
+
+const struct stream_block *qemu_stream_blocks(const struct qemu_stream *stream, uint32_t *ret_count)
+{
+    *ret_count = stream->ram.block_count;
+    return stream->ram.blocks;
 }
 
 /* Unless it was told where the blocks are: as on a PC by default. */

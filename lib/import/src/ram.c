@@ -187,15 +187,10 @@ int ram_open(struct ram *ram, int fd, uint64_t *ret_tail_offset, struct stream_e
     int ret = ram_begin(ram, fd, error);
     if (ret != 0)
         return ret;
-    if (lseek(fd, 0, SEEK_SET) != 0) {
-        ret = stream_fail(error, RESUME_IMPORT_ERRNO(errno), 0, "see the cause",
-                          "seeking failed: %s", strerror(errno));
-    } else {
-        ret = stream_open_fd(&stream, fd, error);
-        if (ret == 0) {
-            ret = walk(ram, &stream, ret_tail_offset, error);
-            stream_close(&stream);
-        }
+    ret = stream_open_seekable(&stream, fd, ram->length, error);
+    if (ret == 0) {
+        ret = walk(ram, &stream, ret_tail_offset, error);
+        stream_close(&stream);
     }
     if (ret != 0)
         ram_close(ram);
