@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""image_oracle.py samples DIRECTORY | read IMAGE [KEY-FILE]
+"""image_oracle.py samples DIRECTORY | compare SNAPSHOT IMAGE [KEY-FILE]
 
 Writes and reads snapshot images from docs/IMAGE.md alone, with other implementations of everything:
 the cryptography of Python's `cryptography`, hashes and compression of shared libraries.
 
 samples: images for the tests, good and bad, and `cases`: a line for each with its file, its key or "-",
 the number of the error that reading it must end in, and the structure that must be named.
-read: checks all of an image, and prints "PAGE SHA-256" for each page with content, then its parts.
+compare: does the image have, bit for bit, what the snapshot directory has? The stream is read here too.
 """
 import ctypes
 import ctypes.util
 import hashlib
+import json
 import os
 import struct
 import sys
@@ -432,22 +433,96 @@ def samples(directory):
         file.writelines(cases)
 
 
+def pages_of(stream):
+    """{(block, offset): page} of QEMU's stream, and the offset of what follows the RAM."""
+    at = stream.index(b"\x03ram") + 4 + 8
+    blocks, pages, block, at = {}, {}, None, at
+    while True:
+        word = struct.unpack_from(">Q", stream, at)[0]
+        offset, flags = word & ~0xfff, word & 0xfff
+        at += 8
+        if flags == 0x04:  # the list of blocks, all of them of `offset` bytes together
+            total = 0
+            while total < word - flags:
+                length = stream[at]
+                name = stream[at + 1:at + 1 + length].decode()
+                blocks[name] = struct.unpack_from(">Q", stream, at + 1 + length)[0]
+                total += blocks[name]
+                at += 1 + length + 8
+            continue
+        if flags == 0x10:
+            if stream[at] == 0x7e:
+                at += 5
+            if stream[at] not in (2, 3) or stream[at + 1:at + 5] != stream[at - 4:at]:
+                return pages, blocks, at
+            at += 5
+            continue
+        if not flags & 0x20:
+            block = stream[at + 1:at + 1 + stream[at]].decode()
+            at += 1 + stream[at]
+        if flags & 0x08:
+            pages[block, offset] = stream[at:at + PAGE]
+            at += PAGE
+        elif flags & 0x02:
+            pages[block, offset] = stream[at:at + 1] * PAGE
+            at += 1
+        else:
+            sys.exit(f"image_oracle.py: flags {flags:#x} in the stream")
+
+
+def sections_of(stream):
+    """Names of the devices that the description at the end of a stream lists, with their instances."""
+    text = stream[stream.rindex(b"\x06", 0, stream.rindex(b'"devices"')) + 5:]
+    return [(device["name"], device["instance_id"]) for device in json.loads(text)["devices"]]
+
+
+def compare(snapshot, image, key):
+    def load(name):
+        with open(os.path.join(snapshot, name), "rb") as file:
+            return file.read()
+
+    with open(image, "rb") as file:
+        pages, (host, devices, state, plan, ranges) = read(file.read(), key)
+    facts, manifest = json.loads(host), json.loads(load("manifest.json"))
+    stream = load("stream")
+    source, blocks, _ = pages_of(stream)
+    kept, kept_blocks, _ = pages_of(devices)
+    assert state == load("state.rsm") and plan == load("plan.rsm"), "state or plan differ"
+    assert facts["kind"] == "libresume image" and "files" not in facts, "facts of the host"
+    assert facts["machine"] == manifest["machine"], "machine"
+    assert kept_blocks == blocks, "the device part has other blocks"
+    wanted, places = {}, set()
+    for entry in facts["machine"]["memory_map"]:
+        base, length, offset = (int(entry[name], 16) for name in ("base", "length", "offset"))
+        if entry["kind"] != "ram" or entry["block"] != "pc.ram":
+            continue
+        for at in range(0, length, PAGE):
+            if 0xa0000 <= base + at < 0x100000:
+                continue
+            places.add(("pc.ram", offset + at))
+            page = source.get(("pc.ram", offset + at), bytes(PAGE))
+            if page != bytes(PAGE):
+                wanted[(base + at) // PAGE] = page
+    assert pages == wanted, "pages differ"
+    mapped = {page for first, count in ranges for page in range(first, first + count)}
+    assert len(mapped) == len(places) and set(pages) <= mapped, "memory map"
+    left = {place: page for place, page in source.items() if place not in places}
+    assert kept == left, "the device part has other pages"
+    vcpus = [section for section in sections_of(stream) if section[0] == "cpu"]
+    hidden = [section for i, section in enumerate(vcpus) if i not in facts["dormant"]]
+    assert sections_of(devices) == [s for s in sections_of(stream) if s not in hidden], "devices"
+    print(f"{len(pages)} pages, {len(kept)} of the host's, {len(hidden)} vCPUs hidden")
+
+
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "samples":
         samples(sys.argv[2])
-    elif len(sys.argv) in (3, 4) and sys.argv[1] == "read":
-        with open(sys.argv[2], "rb") as file:
-            data = file.read()
+    elif len(sys.argv) in (4, 5) and sys.argv[1] == "compare":
         key = None
-        if len(sys.argv) == 4:
-            with open(sys.argv[3], "rb") as file:
+        if len(sys.argv) == 5:
+            with open(sys.argv[4], "rb") as file:
                 key = file.read()
-        pages, parts = read(data, key)
-        for page, content in sorted(pages.items()):
-            print(page, hashlib.sha256(content).hexdigest())
-        for name, part in zip(("host", "devices", "state", "plan"), parts):
-            print(name, hashlib.sha256(part).hexdigest())
-        print("map", parts[4])
+        compare(sys.argv[2], sys.argv[3], key)
     else:
         sys.exit(__doc__)
 
