@@ -182,6 +182,7 @@ static int compare_vcpu(struct sides *sides, const struct arguments *arguments, 
         if (ret != 0)
             return ret;
         fields_list(&vcpu, sides->fields[i]);
+        fields_lack(sides->fields[i], sides->input[i].format->name);
     }
     diff_fields(sides->fields[0], sides->fields[1], sides->diff);
     for (unsigned i = 0; i <= DIFF_NEITHER; i++)

@@ -107,6 +107,31 @@ void fields_list(const struct resume_vcpu *vcpu, struct fields *out)
     fields_add_xsave(out, &vcpu->xsave);
 }
 
+static void forget(struct fields *fields, const char *name)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (strcmp(fields->field[i].name, name) == 0) {
+            fields->field[i].known = false;
+            memset(fields->field[i].value, 0, sizeof(fields->field[i].value));
+        }
+    }
+}
+
+void fields_lack(struct fields *fields, const char *format)
+{
+    /* QEMU's listing has the state of the x87 without its last instruction. */
+    static const char *const of_listings[] = {"fop", "fip", "fdp"};
+    if (strcmp(format, "registers") != 0)
+        return;
+    for (size_t i = 0; i < sizeof(of_listings) / sizeof(of_listings[0]); i++)
+        forget(fields, of_listings[i]);
+    /* It says "halted" of a vCPU that waits for its first start too, which is one in real mode. */
+    const struct field *state = fields_find(fields, "mp_state");
+    if (state != NULL && field_value(state) == RESUME_MP_HALTED &&
+        (field_value(fields_find(fields, "cr0")) & 1) == 0)
+        forget(fields, "mp_state");
+}
+
 const struct field *fields_find(const struct fields *fields, const char *name)
 {
     for (uint32_t i = 0; i < fields->count; i++) {

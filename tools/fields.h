@@ -72,6 +72,13 @@ struct fields {
  */
 void fields_list(const struct resume_vcpu *vcpu, struct fields *out);
 
+/*
+ * fields_lack - mark what a format has no place for, though the record has one: the record knows of an
+ * XSAVE image as a whole only.
+ * @format: its name, as that of resume/import.h.
+ */
+void fields_lack(struct fields *fields, const char *format);
+
 /* fields_find - by name, or NULL. */
 const struct field *fields_find(const struct fields *fields, const char *name);
 

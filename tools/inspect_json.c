@@ -253,7 +253,7 @@ static json_t *missing_json(const struct resume_vcpu *vcpu)
     return list;
 }
 
-static json_t *vcpu_json(const struct resume_vcpu *vcpu, uint32_t index)
+static json_t *vcpu_json(const struct resume_vcpu *vcpu, uint32_t index, const char *format)
 {
     static struct fields fields;
     struct resume_diag diag;
@@ -261,6 +261,7 @@ static json_t *vcpu_json(const struct resume_vcpu *vcpu, uint32_t index)
     json_t *json = json_build_object();
     guest_mode_of(vcpu, &mode);
     fields_list(vcpu, &fields);
+    fields_lack(&fields, format);
     json_build_set(json, "index", json_build_number(index));
     json_build_set(json, "dormant", json_build_bool(resume_vcpu_dormant(vcpu)));
     json_build_set(json, "mode", json_build_text(mode.mode));
@@ -427,7 +428,7 @@ int inspect_print_json(const struct view *view, uint32_t vcpu, const struct memo
     json_build_set(root, "machine", machine);
     for (uint32_t i = 0; i < view->vcpu_count; i++) {
         if (vcpu == INSPECT_ALL || vcpu == i)
-            json_build_append(list, vcpu_json(&view->vcpus[i], i));
+            json_build_append(list, vcpu_json(&view->vcpus[i], i, view->input.format->name));
     }
     json_build_set(root, "vcpus", list);
     json_build_set(root, "memory", memory(view, map));

@@ -14,6 +14,7 @@
 struct text {
     FILE *out;
     bool colour;
+    const char *format;          /* its name */
     const struct fields *fields; /* of the vCPU that is being printed */
 };
 
@@ -199,11 +200,14 @@ static bool printed_apart(const char *name)
 static void print_x87(const struct text *text)
 {
     const uint64_t fsw = field_value(find(text, "fsw"));
-    fprintf(text->out,
-            "  FCW %04llx FSW %04llx (top %u) FTW %02llx FOP %04llx FIP %016llx FDP %016llx\n",
+    fprintf(text->out, "  FCW %04llx FSW %04llx (top %u) FTW %02llx",
             (ull)field_value(find(text, "fcw")), (ull)fsw, (unsigned)(fsw >> 11 & 7),
-            (ull)field_value(find(text, "ftw")), (ull)field_value(find(text, "fop")),
-            (ull)field_value(find(text, "fip")), (ull)field_value(find(text, "fdp")));
+            (ull)field_value(find(text, "ftw")));
+    if (find(text, "fip")->known)
+        fprintf(text->out, " FOP %04llx FIP %016llx FDP %016llx",
+                (ull)field_value(find(text, "fop")), (ull)field_value(find(text, "fip")),
+                (ull)field_value(find(text, "fdp")));
+    fputc('\n', text->out);
     fprintf(text->out, "  MXCSR %08llx\n", (ull)field_value(find(text, "mxcsr")));
     for (unsigned i = 0; i < 8; i++) {
         char name[8];
@@ -290,6 +294,7 @@ static void print_vcpu(struct text *text, const struct resume_vcpu *vcpu, uint32
     struct guest_mode mode;
     char cpl[8] = "CPL ?";
     fields_list(vcpu, &fields);
+    fields_lack(&fields, text->format);
     text->fields = &fields;
     guest_mode_of(vcpu, &mode);
     if (mode.cpl_known)
@@ -384,7 +389,7 @@ static void print_memory(const struct text *text, const struct view *view,
 void inspect_print_text(const struct view *view, uint32_t vcpu, const struct memory_map *map,
                         FILE *out, bool colour, bool blocks)
 {
-    struct text text = {.out = out, .colour = colour};
+    struct text text = {.out = out, .colour = colour, .format = view->input.format->name};
     char size[32];
     fprintf(out, "%s: %s", view->path, view_kind_text(view));
     if (view->input.detail[0] != '\0')
