@@ -2,6 +2,7 @@
 """What the tests of resumectl's subcommands share: running it, samples, schemas.
 
 A test is run as: TEST RESUMECTL SOURCE-DIRECTORY [what unittest takes]."""
+import functools
 import json
 import os
 import pathlib
@@ -38,6 +39,7 @@ def run(*arguments, environment=None):
                                  env={**os.environ, **(environment or {})}))
 
 
+@functools.lru_cache
 def schema(name):
     try:
         import jsonschema  # pylint: disable=import-outside-toplevel
