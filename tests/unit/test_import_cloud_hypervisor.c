@@ -14,6 +14,7 @@
 #include "import_build_cloud_hypervisor.h"
 #include "import_build_firecracker.h"
 #include "import_exercise.h"
+#include "import_torture.h"
 
 /* Fields that are not in KVM's structures, and the debug registers, which are not saved. */
 static const char *const lacking[] = {"xss", "shadow_length", "dr", NULL};
@@ -172,8 +173,7 @@ static void refuses_bombs(void **state)
 }
 
 /*
- * Fewer places than import_torture tries: each try parses some thousand numbers. Its fuzz target
- * tries the others.
+ * Fewer places than import_torture tries: each try parses some thousand numbers.
  */
 static void survives_bad_input(void **state)
 {
@@ -186,7 +186,8 @@ static void survives_bad_input(void **state)
     (void)state;
     build_cloud_hypervisor(&bytes, 1, &options);
     import_memfile_open(&file);
-    for (size_t i = 0; i < bytes.length; i += i < 256 || i + 64 > bytes.length ? 1 : 31) {
+    for (size_t i = 0; i < bytes.length;
+         i += i < 256 || i + 64 > bytes.length ? 1 : import_torture_stride(31)) {
         import_memfile_set(&file, bytes.data, i);
         assert_int_not_equal(import_exercise(file.path, "cloud-hypervisor"), 0);
         import_memfile_set(&file, bytes.data, bytes.length);

@@ -172,7 +172,7 @@ static void survives_bad_contents(void **state)
         build_firecracker(&bytes, minor, 1);
         size_t vcpu = build_firecracker_vcpu(minor);
         for (size_t i = 0; i + 8 < bytes.length;
-             i += i < 600 || (i > vcpu && i < vcpu + 700) ? 1 : 37) {
+             i += i < 600 || (i > vcpu && i < vcpu + 700) ? 1 : import_torture_stride(37)) {
             uint8_t good = bytes.data[i];
             for (size_t k = 0; k < sizeof(values); k++) {
                 bytes.data[i] = k == 1 ? (uint8_t)(good + 1) : values[k];
@@ -184,7 +184,7 @@ static void survives_bad_contents(void **state)
             bytes.data[i] = good;
         }
         /* Cut, but with a checksum; all that is not the devices is needed. */
-        for (size_t length = 0; length < bytes.length; length += 7) {
+        for (size_t length = 0; length < bytes.length; length += import_torture_stride(7)) {
             uint8_t kept[8] = {0};
             if (length >= 8)
                 memcpy(kept, bytes.data + length - 8, 8);
