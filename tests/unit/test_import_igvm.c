@@ -183,8 +183,7 @@ static void survives_bad_input(void **state)
                               .length = bytes.length,
                               .fields = fields,
                               .field_count = sizeof(fields) / sizeof(fields[0]),
-                              .needed = bytes.length,
-                              .stride = 29};
+                              .needed = bytes.length};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
     bytes_free(&bytes);

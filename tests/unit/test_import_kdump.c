@@ -205,8 +205,7 @@ static void survives_torture(void **state)
                               .length = sample->length,
                               .fields = fields,
                               .field_count = count,
-                              .needed = sample->length,
-                              .stride = 3};
+                              .needed = sample->length};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
     assert_true(result.refused > result.tried / 4);

@@ -158,8 +158,7 @@ static void survives_bad_input(void **state)
     struct bytes bytes = {0};
     (void)state;
     build_two(&bytes);
-    struct torture torture = {
-        .format = "vmsa", .data = bytes.data, .length = bytes.length, .stride = 13};
+    struct torture torture = {.format = "vmsa", .data = bytes.data, .length = bytes.length};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
     bytes_free(&bytes);

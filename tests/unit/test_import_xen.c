@@ -263,8 +263,7 @@ static void torture_one(const struct bytes *bytes, const struct torture_field *f
                               .length = bytes->length,
                               .fields = fields,
                               .field_count = count,
-                              .needed = needed,
-                              .stride = 11};
+                              .needed = needed};
     struct torture_result result = import_torture(&torture);
     print_message("%lu inputs, %lu refused\n", result.tried, result.refused);
 }
