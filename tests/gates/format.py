@@ -1,27 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""format.py FORMAT.md format.h DUMP_FIELDS: the document, the constants and the code agree.
+"""format.py FORMAT.md format.h RESUME_FORMAT_ [DUMP_FIELDS]: the document, the constants and the code
+agree.
 
 In the document, a table row that ends in a `NAME` gives, in its first cell, the value of
-RESUME_FORMAT_NAME; if its second cell is a type, the comment in the header starts with it. Rows that
+RESUME_FORMAT_NAME, or with another prefix than that; if its second cell is a type, the comment in the header starts with it. Rows that
 end in a lower-case `name` describe a field of the record that the section's heading names.
 """
 import re
 import subprocess
 import sys
 
-DEFINE = re.compile(r"^#define RESUME_FORMAT_(\w+) (.*?)\s*(?:/\*\s*(.*?)\s*\*/)?$", re.MULTILINE)
+DEFINE = r"^#define {}(\w+) (.*?)\s*(?:/\*\s*(.*?)\s*\*/)?$"
 NUMBER = re.compile(r"(?:UINT32_C\()?(0x[0-9a-fA-F]+|\d+)\)?$")
 HEADING = re.compile(r"^#+ ([A-Z]+) \(tag (0x[0-9a-f]+)\)")
 TYPE = re.compile(r"u(8|16|32|64)$|\d+ bytes$")
 PARTS = (("base", 8), ("limit", 4), ("access", 4), ("selector", 2))
 
 
-def read_header(path):
+def read_header(path, prefix):
     """{name: (value, type or None)} of every constant."""
     constants = {}
     with open(path, encoding="utf-8") as file:
-        for name, value, comment in DEFINE.findall(file.read()):
+        for name, value, comment in re.findall(DEFINE.format(prefix), file.read(), re.MULTILINE):
             number = NUMBER.match(value)
             if value == "UINT32_MAX":
                 value = 0xffffffff
@@ -30,7 +31,7 @@ def read_header(path):
             elif value.startswith('"'):
                 value = value.strip('"')
             else:
-                sys.exit(f"gate: {path}: this gate does not understand RESUME_FORMAT_{name} {value}")
+                sys.exit(f"gate: {path}: this gate does not understand {prefix}{name} {value}")
             kind = re.match(r"u(8|16|32|64)\b|\d+ bytes\b", comment)
             constants[name] = (value, kind.group(0) if kind else None)
     return constants
@@ -92,15 +93,15 @@ def differences(what, documented, real):
 
 
 def main():
-    document, header, program = sys.argv[1:]
+    document, header, prefix, *program = sys.argv[1:]
     documented, documented_fields = read_document(document)
-    constants = read_header(header)
+    constants = read_header(header, prefix)
     for name, (value, kind) in documented.items():
         # Types are compared where the header gives one.
         if name in constants and constants[name][1] is None:
             documented[name] = (value, None)
-    fields = read_code(program)
-    if not constants or not fields:
+    fields = read_code(program[0]) if program else {}
+    if not constants or (program and not fields):
         sys.exit("gate: nothing to compare")
     found = list(differences("constant", documented, constants))
     found += differences("field", documented_fields, fields)
