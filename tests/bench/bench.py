@@ -25,6 +25,7 @@ from snapshots import inspect  # noqa: E402
 
 SPLICE_RATIO_WANTED = 0.8
 MEMORY_WANTED = 32 << 20
+WHOLE_WANTED = 1.3
 INSTRUCTIONS_WANTED = 1500
 CPU_TRACED = "Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm"
 
@@ -120,16 +121,26 @@ def bench_splice(rounds):
     print(f"  {'ok' if ok else 'NOT ENOUGH'}: ratio {worst:.2f}")
 
 
+def monitor(machine, began):
+    """The monitor of a QEMU that has just been started, as soon as it is there."""
+    while not os.path.exists(machine.qmp_path):
+        machine.alive()
+        if time.monotonic() - began > limit(60):
+            raise Failure("QEMU's monitor: not there")
+        time.sleep(0.001)  # between two looks; a socket file gives no event
+    return machine.qmp()
+
+
 def plain_incoming(machine, snapshot):
     """Seconds that QEMU alone takes from its start until it has loaded the snapshot's stream."""
     stream = os.path.join(snapshot, "stream")
     began = time.monotonic()
     machine.spawn(machine.command() + ["-S", "-incoming", "exec:cat " + stream], "incoming")
-    qmp = machine.qmp()
+    qmp = monitor(machine, began)
     while qmp("query-status")["status"] == "inmigrate":
         if time.monotonic() - began > limit(60):
             raise Failure("plain -incoming: not done")
-        time.sleep(0.005)  # between two looks
+        time.sleep(0.001)  # between two looks
     plain = time.monotonic() - began
     qmp("quit")
     qmp.close()
@@ -159,10 +170,13 @@ def bench_resume(machine, snapshot):
 
 
 def resumed_steps(machine, snapshot, firmware):
-    """One resume, whose VM is ended as soon as the guest runs. {step: seconds}."""
+    """One resume, whose VM is ended as soon as the guest runs. {step: seconds}. The steps are those of
+    the main thread; "parked" and "captured" are the target's own, beside them."""
     timing = machine.path("firmware-timing.json")
+    began = time.monotonic()
     code, _, errors = machine.tool("resume", snapshot, "--detach", "--firmware", firmware,
                                    "--timing", timing, "--", *machine.command(), seconds=240)
+    whole = time.monotonic() - began
     if code != 0:
         raise Failure(f"resume through {firmware}: exit status {code}: {errors.strip()[-300:]}")
     qmp = Qmp(machine.qmp_path)
@@ -172,8 +186,14 @@ def resumed_steps(machine, snapshot, firmware):
     with open(timing, encoding="utf-8") as file:
         timing = json.load(file)
     steps = {entry["name"]: entry["ns"] / 1e9 for entry in timing["steps"]}
-    steps["in all"] = timing["total_ns"] / 1e9
+    steps[PARKED] = timing["parked_ns"] / 1e9
+    steps["target: captured"] = timing["captured_ns"] / 1e9
+    steps[WHOLE] = whole
     return steps
+
+
+PARKED = "target: parked"
+WHOLE = "whole resume, to resumectl's end"
 
 
 def bench_firmware(rounds):
@@ -190,7 +210,7 @@ def bench_firmware(rounds):
                 found.append(resumed_steps(machine, snapshot, firmware))
             began = time.monotonic()
             machine.spawn(machine.command() + ["-S"], "start")
-            qmp = machine.qmp()
+            qmp = monitor(machine, began)
             start.append(time.monotonic() - began)
             qmp("quit")
             qmp.close()
@@ -206,12 +226,14 @@ def bench_firmware(rounds):
         for step, efi in middle["efi"].items():
             pvh = middle["pvh"][step]
             print(f"  {step:<36} {efi:6.2f} s {pvh:6.2f} s  {pvh / base:5.2f}")
-        ratio = middle["pvh"]["park the target"] / middle["efi"]["park the target"]
-        whole = statistics.median(steps["in all"] / one
-                                  for steps, one in zip(taken["pvh"], plain))
+        ratio = middle["pvh"][PARKED] / middle["efi"][PARKED]
+        whole = {firmware: statistics.median(steps[WHOLE] / one for steps, one in zip(found, plain))
+                 for firmware, found in taken.items()}
         print(f"  parked in {ratio:.3f} of the UEFI time (wanted less than 0.1: "
-              f"{'yes' if ratio < 0.1 else 'NO'}); whole resume {whole:.2f} times plain -incoming "
-              f"(wanted at most 1.3: {'yes' if whole <= 1.3 else 'NO'})", flush=True)
+              f"{'yes' if ratio < 0.1 else 'NO'})")
+        print(f"  whole resume, times plain -incoming, medians of the rounds' ratios: efi "
+              f"{whole['efi']:.2f}, pvh {whole['pvh']:.2f} (wanted at most {WHOLE_WANTED}: "
+              f"{'yes' if whole['pvh'] <= WHOLE_WANTED else 'NO'})", flush=True)
 
 
 def bench_trampoline(build):
