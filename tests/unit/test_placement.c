@@ -491,6 +491,37 @@ static void displaced_content_comes_back(void **state)
     assert_int_equal(world.plan.pages_moved, 2);
 }
 
+/* So that moves are few; what is left of the short runs is zeroed, nothing of the long ones. */
+static void long_runs_are_used_first(void **state)
+{
+    static const struct resume_frames frames[] = {{0, 10, RESUME_FRAME_FREE, 0},
+                                                  {10, 70, RESUME_FRAME_FIRMWARE, 0},
+                                                  {80, 64, RESUME_FRAME_FREE, 0}};
+    static const struct resume_page_run ram[] = {{0, 144}};
+    static const struct resume_page_run content[] = {{10, 70}};
+    struct resume_diag diag;
+
+    (void)state;
+    world.input = (struct resume_placement_input){.frames = frames,
+                                                  .ram = ram,
+                                                  .content = content,
+                                                  .frames_count = 3,
+                                                  .ram_count = 1,
+                                                  .content_count = 1};
+    world_plan_room(&world, WORLD_STEPS, WORLD_STEPS, WORLD_STEPS);
+    assert_int_equal(make(&diag), RESUME_OK);
+    assert_int_equal(world.plan.step_count, 2);
+    assert_int_equal(world.plan.steps[0].source, 80);
+    assert_int_equal(world.plan.steps[0].destination, 10);
+    assert_int_equal(world.plan.steps[0].pages, 64);
+    assert_int_equal(world.plan.steps[1].source, 0);
+    assert_int_equal(world.plan.steps[1].destination, 74);
+    assert_int_equal(world.plan.steps[1].pages, 6);
+    assert_int_equal(world.plan.clear_count, 1);
+    assert_int_equal(world.plan.clear[0].first, 6);
+    assert_int_equal(world.plan.clear[0].count, 4);
+}
+
 /* ---- Arguments ---- */
 
 static void assert_refused(const struct resume_placement_input *input, const char *field)
@@ -546,6 +577,9 @@ static void wrong_runs_are_refused(void **state)
 static void wrong_inputs_are_refused(void **state)
 {
     static const struct resume_page_run outside[] = {{7, 2}};
+    static const struct resume_page_run holes[] = {{2, 2}, {6, 2}};
+    static const struct resume_page_run in_holes[] = {{1, 2}, {3, 2}, {3, 4},
+                                                      {4, 1}, {5, 2}, {7, 2}};
     static const struct resume_frames kind[] = {{0, 1, 3, 0}};
     struct resume_placement_area area = {1, RESUME_FRAMES_END, 0, 0};
     struct resume_placement_input input = hand;
@@ -555,6 +589,13 @@ static void wrong_inputs_are_refused(void **state)
     input.content = outside;
     input.content_count = 1;
     assert_refused(&input, "content");
+    input.ram = holes;
+    input.ram_count = 2;
+    input.home.count = 0;
+    for (uint32_t i = 0; i < sizeof(in_holes) / sizeof(in_holes[0]); i++) {
+        input.content = &in_holes[i];
+        assert_refused(&input, "content");
+    }
     input = hand;
     input.home = (struct resume_page_run){7, 2};
     assert_refused(&input, "home");
@@ -622,6 +663,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_machine_by_hand),
         cmocka_unit_test(displaced_content_comes_back),
+        cmocka_unit_test(long_runs_are_used_first),
         cmocka_unit_test(random_machines_are_planned_right),
         cmocka_unit_test(locate_answers_for_runs_as_for_pages),
         cmocka_unit_test(wrong_runs_are_refused),
