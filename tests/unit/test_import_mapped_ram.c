@@ -18,7 +18,7 @@
 #include "import_build_stream.h"
 #include "import_built.h"
 #include "import_torture.h"
-#include "stream.h"
+#include "ram.h"
 
 #define PAGE 4096u
 #define RAM_PAGES 70u /* more than a word of the bitmap */
@@ -106,6 +106,28 @@ static void takes_what_was_before_into_account(void **state)
     struct resume_import *import = open_built(built, 0);
     check_pages(import);
     resume_import_close(import);
+}
+
+/* Those that have the file open themselves. */
+static void tells_where_pages_are(void **state)
+{
+    struct import_built *built = *state;
+    struct ram_page_info info;
+    struct ram ram;
+    uint64_t devices = 0;
+    build(built, 0);
+    import_built_write(built);
+    assert_int_equal(ram_open(&ram, built->file.fd, &devices, NULL), 0);
+    assert_int_equal(devices, built->b.devices_at);
+    assert_int_equal(ram.block_count, 2);
+    for (unsigned i = 0; i < RAM_PAGES; i++) {
+        assert_int_equal(ram_page_info(&ram, 0, (uint64_t)i * PAGE, &info), 0);
+        assert_int_equal(info.kind, is_there(i) ? RAM_PAGE_DATA : RAM_PAGE_FILL);
+        if (is_there(i))
+            assert_int_equal(built->b.data[info.offset + 9], build_page_byte((uint8_t)i, 9));
+    }
+    assert_int_equal(ram_page_info(&ram, 0, (uint64_t)RAM_PAGES * PAGE, &info), RESUME_EINVAL);
+    ram_close(&ram);
 }
 
 static void put(struct import_built *built, size_t at, uint64_t value, unsigned size)
@@ -208,6 +230,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_pages_where_they_are, import_built_setup,
                                         import_built_teardown),
         cmocka_unit_test_setup_teardown(takes_what_was_before_into_account, import_built_setup,
+                                        import_built_teardown),
+        cmocka_unit_test_setup_teardown(tells_where_pages_are, import_built_setup,
                                         import_built_teardown),
         cmocka_unit_test_setup_teardown(refuses_impossible_places, import_built_setup,
                                         import_built_teardown),
