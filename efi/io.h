@@ -15,6 +15,12 @@ static inline void io_write16(uint16_t port, uint16_t value)
     __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
 }
 
+/* The device may read memory because of it. */
+static inline void io_write32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
 static inline uint8_t io_read8(uint16_t port)
 {
     uint8_t value;

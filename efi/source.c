@@ -51,8 +51,7 @@ void source_free(EFI_SYSTEM_TABLE *system, struct source_input *input)
     }
 }
 
-/* The loader's own path with its last component replaced by @name; 0 when it does not fit. */
-static int sibling_path(EFI_LOADED_IMAGE *loaded, const char *name, CHAR16 *path, uint32_t capacity)
+uint32_t source_directory(EFI_LOADED_IMAGE *loaded, CHAR16 *path, uint32_t capacity)
 {
     EFI_DEVICE_PATH *node = loaded->FilePath;
     uint32_t at = 0;
@@ -82,7 +81,15 @@ static int sibling_path(EFI_LOADED_IMAGE *loaded, const char *name, CHAR16 *path
         }
         node = (EFI_DEVICE_PATH *)((uint8_t *)node + length);
     }
-    for (at = directory; *name != 0; name++) {
+    return directory;
+}
+
+/* The loader's own path with its last component replaced by @name; 0 when it does not fit. */
+static int sibling_path(EFI_LOADED_IMAGE *loaded, const char *name, CHAR16 *path, uint32_t capacity)
+{
+    uint32_t at = source_directory(loaded, path, capacity);
+
+    for (; *name != 0; name++) {
         if (at + 1 >= capacity) {
             return 0;
         }

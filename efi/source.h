@@ -24,6 +24,13 @@ struct source_input {
 EFI_STATUS source_load(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,
                        struct source_input *out);
 
+/*
+ * source_directory - the folder that @loaded was loaded from, on its volume.
+ * @path: room for @capacity characters; not terminated.
+ * Returns the number of characters, the last one a backslash; 0: the root, or not from a file.
+ */
+uint32_t source_directory(EFI_LOADED_IMAGE *loaded, CHAR16 *path, uint32_t capacity);
+
 /* Wipes and frees; does nothing to an empty input. */
 void source_free(EFI_SYSTEM_TABLE *system, struct source_input *input);
 

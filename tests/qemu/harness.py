@@ -292,6 +292,7 @@ class Settings:
     bios = ovmfs["default"].bios
     resumectl = None  # path of the tool
     resume_efi = None
+    secret_applications = None  # directory with what tests/qemu/secret makes
     guest = None  # directory with vmlinuz, initramfs.gz, probe.efi
     logs = None
 

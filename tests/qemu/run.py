@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Runs the QEMU tests: the cases of cases.conf and those of bad input. See --help."""
+"""Runs the QEMU tests: the cases of cases.conf, those of bad input, and those of where images are read
+from. See --help."""
 
 import argparse
 import concurrent.futures
@@ -18,6 +19,7 @@ import time
 import traceback
 
 import bad_input
+import image_sources
 from drops import SNAPSHOTS, drops_of, resume_without
 from guests import guest_of
 from harness import Failure, Gdb, Machine, Ovmf, Patience, Qemu, Settings, Skip, limit
@@ -409,7 +411,7 @@ def main():
     conf = configparser.ConfigParser()
     with open(os.path.join(HERE, "cases.conf"), encoding="utf-8") as file:
         conf.read_file(file)
-    names = conf.sections() + bad_input.names()
+    names = conf.sections() + bad_input.names() + image_sources.names()
     if arguments.list:
         print("\n".join(names))
         return 0
@@ -430,6 +432,7 @@ def main():
     Patience.factor = arguments.patience
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
     Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
+    Settings.secret_applications = os.path.join(arguments.build, "tests/qemu/secret")
     Settings.guest = arguments.guest
     enter(Settings.qemus, arguments.qemu, Qemu)
     enter(Settings.ovmfs, arguments.ovmf, Ovmf)
@@ -459,7 +462,9 @@ def main():
             if name in conf:
                 pool.submit(guarded, report, name,
                             lambda name=name: run_case(name, conf[name], seed))
-        bad = bad_input.Runner([name for name in names if name not in conf])
+        for name, function in image_sources.functions(names):
+            pool.submit(guarded, report, name, function)
+        bad = bad_input.Runner([name for name in bad_input.names() if name in names])
         for name, function in bad.functions():
             pool.submit(guarded, report, name, function)
     bad.close()
