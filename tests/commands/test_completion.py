@@ -7,7 +7,7 @@ import subprocess
 from tool import SOURCE, TOOL, Case, main
 
 COMPLETION = SOURCE / "tools/completion/resumectl"
-SUBCOMMANDS = ["snapshot", "resume", "inspect", "convert", "diff", "walk", "maps"]
+SUBCOMMANDS = ["snapshot", "resume", "inspect", "convert", "diff", "walk", "maps", "seal", "open"]
 ALWAYS = {"--help", "--usage", "--version"}
 
 
@@ -58,6 +58,9 @@ class Completion(Case):
         self.assertEqual(self.complete("resume", "snap", "--", ""), {"dump", "snap"})
         self.assertEqual(self.complete("resume", "--firmware", "=", ""), {"efi", "pvh"})
         self.assertEqual(self.complete("inspect", "--vcpu", ""), set())
+        self.assertEqual(self.complete("seal", ""), {"snap"})
+        self.assertEqual(self.complete("open", "--key", "d"), {"dump"})
+        self.assertEqual(self.complete("seal", "--compress", "=", "z"), {"zstd"})
 
     def test_manual_pages_have_the_options_of_the_help(self):
         for name in SUBCOMMANDS:
