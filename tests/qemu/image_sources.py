@@ -297,10 +297,10 @@ def scenes():
         "secret-other": Scene(read=False, secret=table((OTHER_GUID, key)), key_status=SECURITY,
                               files={"opt/org.libresume/key": key}),
         "secret-table-length": Scene(secret=table((KEY_GUID, key), length=4097), says=(
-            "refused: key: a length field is impossible: table length of secret table at 0x10 is "
+            "refused: key: a length or count is impossible: table length of secret table at 0x10 is "
             "0x1001, expected 0x48",), **none),
         "secret-entry-length": Scene(secret=table((KEY_GUID, key, 0xffffffff)), says=(
-            "refused: key: a length field is impossible: entry length of secret table at 0x24 is "
+            "refused: key: a length or count is impossible: entry length of secret table at 0x24 is "
             "0xffffffff, expected 0x34",), **none),
         "secret-short-key": Scene(read=False, secret=table((KEY_GUID, key[:16])),
                                   key_status=COMPROMISED,
