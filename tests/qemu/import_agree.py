@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Stops a Linux guest in user and in kernel mode, with 1, 2 and 4 vCPUs, and has the same instant
-written as a migration stream, an ELF dump (with and without paging), a kdump and a listing of
-`info registers`. What two of them carry must agree, field by field. See --help."""
+written as a migration stream, a snapshot in a qcow2 image, a save file as libvirt makes it, an ELF dump (with
+and without paging), a kdump and a listing of `info registers`. What two of them carry must agree, field by
+field. See --help."""
 
 import argparse
 import collections
 import configparser
 import os
 import random
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 from guests import guest_of
 from harness import Failure, Machine, Patience, Settings, limit
@@ -20,7 +23,7 @@ from moments import Moment, reach
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 # What a format must carry at least, so that a comparison of nothing does not pass: fields per vCPU.
-LEAST = {"elf": 59, "elf-paging": 59, "kdump": 59, "registers": 93}
+LEAST = {"qcow2": 140, "libvirt": 140, "elf": 59, "elf-paging": 59, "kdump": 59, "registers": 93}
 # Halted, or waiting for its first start: the listing says the same of both.
 COARSE = {"mp_state"}
 
@@ -38,8 +41,52 @@ def fields_of(program, path):
     return found
 
 
-def write_all(machine):
-    """The stopped machine in all formats. Returns their paths, by name."""
+def finish_job(qmp, job, seconds):
+    until = time.monotonic() + limit(seconds)
+    while True:
+        found = next(known for known in qmp("query-jobs") if known["id"] == job)
+        if found["status"] == "concluded":
+            break
+        if time.monotonic() > until:
+            raise Failure(f"QMP job {job}: {found['status']} after {limit(seconds):.0f} s")
+        time.sleep(0.05)  # between two looks
+    qmp("job-dismiss", id=job)
+    if "error" in found:
+        raise Failure(f"QMP job {job}: {found['error']}")
+
+
+def save_in_image(qmp, path, chance):
+    """What savevm does, into an image of some geometry that no device uses. The same twice:
+    clusters of the first are shared, and it is the newest that is read."""
+    cluster = 1 << chance.randrange(12, 22)
+    extended = cluster >= 1 << 14 and chance.random() < 0.5
+    with open(path, "wb"):
+        pass
+    qmp("blockdev-add", **{"driver": "file", "node-name": "agree-file", "filename": path})
+    options = {"driver": "qcow2", "file": "agree-file", "size": 1 << 20, "cluster-size": cluster,
+               "extended-l2": extended}
+    qmp("blockdev-create", **{"job-id": "create", "options": options})
+    finish_job(qmp, "create", 20)
+    qmp("blockdev-add", **{"driver": "qcow2", "node-name": "agree", "file": "agree-file"})
+    for tag in ("older", "newer"):
+        qmp("snapshot-save", **{"job-id": tag, "tag": tag, "vmstate": "agree", "devices": ["agree"]})
+        finish_job(qmp, tag, 120)
+    return f"clusters of {cluster}" + (" with subclusters" if extended else "")
+
+
+def wrap_as_libvirt(stream, path):
+    """libvirt's header, by its source, and the stream as gzip packs it."""
+    text = b"<domain type='qemu'>\n  <name>agree</name>\n</domain>\n\0" + bytes(65536)
+    packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    with open(stream, "rb") as source, open(path, "wb") as out:
+        out.write(b"LibvirtQemudSave" + struct.pack("=5I", 2, len(text), 0, 1, 0) + bytes(56) + text)
+        while part := source.read(1 << 20):
+            out.write(packer.compress(part))
+        out.write(packer.flush())
+
+
+def write_all(machine, chance):
+    """The stopped machine in all formats. Returns their paths, by name, and what image it was."""
     paths = {name: machine.path(name) for name in ("stream", *LEAST)}
     qmp = machine.qmp()
     with open(paths["registers"], "w", encoding="ascii") as file:
@@ -47,6 +94,7 @@ def write_all(machine):
     for name, options in (("elf", {"paging": False}), ("elf-paging", {"paging": True}),
                           ("kdump", {"paging": False, "format": "kdump-zlib"})):
         qmp("dump-guest-memory", protocol="file:" + paths[name], **options)
+    image = save_in_image(qmp, paths["qcow2"], chance)
     qmp("migrate", uri="exec:cat > " + paths["stream"])
     until = time.monotonic() + limit(60)
     while qmp("query-migrate").get("status") != "completed":
@@ -56,7 +104,8 @@ def write_all(machine):
     qmp("quit")
     qmp.close()
     machine.ended(20, "the VM")
-    return paths
+    wrap_as_libvirt(paths["stream"], paths["libvirt"])
+    return paths, image
 
 
 def compare(program, paths, vcpus):
@@ -90,11 +139,14 @@ def run(name, case, moment, seed, program):
         machine.start()
         guest.wait_up()
         reach(machine, guest, random.Random(seed), Moment(moment))
-        paths = write_all(machine)
-        counts = compare(program, paths, int(case["smp"]))
+        paths, image = write_all(machine, random.Random(f"{name} {seed}"))
+        try:
+            counts = compare(program, paths, int(case["smp"]))
+        except Failure as failure:
+            raise Failure(f"{failure} (qcow2: {image})") from None
         for path in paths.values():
             os.unlink(path)
-        return counts
+        return counts, image
     finally:
         machine.close()
 
@@ -123,9 +175,10 @@ def main():
             name = f"{mode}-{smp}"
             conf[name] = {"guest": "linux", "smp": smp, "cpu": cpu, "ram": "256M", "disk": "no"}
             try:
-                counts = run(name, conf[name], mode, seed, program)
+                counts, image = run(name, conf[name], mode, seed, program)
                 print(f"PASS {name}: {sum(counts.values())} comparisons: "
-                      + ", ".join(f"{key} {value}" for key, value in counts.items()), flush=True)
+                      + ", ".join(f"{key} {value}" for key, value in counts.items())
+                      + f"; qcow2 with {image}", flush=True)
             except Failure as failure:
                 failed += 1
                 print(f"FAIL {name} (seed {seed}): {failure}", flush=True)
