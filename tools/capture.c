@@ -99,7 +99,7 @@ void capture_settings_restore(struct qmp *qmp, const struct capture_settings *se
 }
 
 /* Refuses what would give the stream a form that its readers do not take, turns events on. */
-static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
+int capture_prepare(struct qmp *qmp, struct report_failure *failure)
 {
     /* These change what the stream consists of, or where it goes. */
     static const char *const unwanted[] = {
@@ -142,12 +142,10 @@ static int prepare_capabilities(struct qmp *qmp, struct report_failure *failure)
     return apply_settings(qmp, true, INT64_C(1) << 50, failure);
 }
 
-int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure)
+int capture_start(struct qmp *qmp, int fd, struct report_failure *failure)
 {
-    int result = prepare_capabilities(qmp, failure);
-    if (result == 0)
-        result =
-            qmp_execute_fd(qmp, "getfd", json_pack("{s:s}", "fdname", FD_NAME), fd, NULL, failure);
+    int result =
+        qmp_execute_fd(qmp, "getfd", json_pack("{s:s}", "fdname", FD_NAME), fd, NULL, failure);
     if (result < 0)
         return result;
     qmp_forget_events(qmp, "MIGRATION");
@@ -157,6 +155,12 @@ int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure)
         (void)qmp_execute(qmp, "closefd", json_pack("{s:s}", "fdname", FD_NAME), NULL, &ignored);
     }
     return result;
+}
+
+int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure)
+{
+    int result = capture_prepare(qmp, failure);
+    return result == 0 ? capture_start(qmp, fd, failure) : result;
 }
 
 static uint64_t get_unsigned(const json_t *object, const char *key)

@@ -46,11 +46,19 @@ int capture_settings_read(struct qmp *qmp, struct capture_settings *out,
 void capture_settings_restore(struct qmp *qmp, const struct capture_settings *settings);
 
 /*
- * capture_begin - start writing the stream to @fd (which QEMU duplicates: the caller closes its own
- * when it likes; a reader at the other end of a pipe sees EOF when QEMU is done and the caller has
- * closed). No rate limit, events on, no other capability changed; capabilities that would alter the
- * stream's form are refused. The VM should be stopped.
+ * capture_prepare - what can be done while the VM runs: no rate limit, events on, no other capability
+ * changed. Capabilities that would alter the stream's form are refused (EXIT_CODE_REFUSED).
  */
+int capture_prepare(struct qmp *qmp, struct report_failure *failure);
+
+/*
+ * capture_start - after capture_prepare, start writing the stream to @fd (which QEMU duplicates: the caller closes its own
+ * when it likes; a reader at the other end of a pipe sees EOF when QEMU is done and the caller has
+ * closed). The VM should be stopped.
+ */
+int capture_start(struct qmp *qmp, int fd, struct report_failure *failure);
+
+/* capture_begin - capture_prepare, then capture_start. */
 int capture_begin(struct qmp *qmp, int fd, struct report_failure *failure);
 
 /*

@@ -134,6 +134,9 @@ static int let_run(struct park *park, struct report_failure *failure)
         qmp_keep_empty(park->qmp, park->bell.fd, doorbell_take, &park->bell);
         result = qmp_execute(park->qmp, "cont", NULL, NULL, failure);
     }
+    /* While the firmware boots: afterwards somebody waits for the capture. */
+    if (result == 0)
+        result = capture_prepare(park->qmp, failure);
     int code;
     struct report_failure ignored = {0};
     if (result < 0 && process_wait(&park->process, 1000, &code, &ignored) == 0)
@@ -189,7 +192,7 @@ static int capture_to_file(struct park *park, struct report_failure *failure)
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return report_fail_errno(failure, errno, "keep the capture", path);
-    int result = capture_begin(park->qmp, fd, failure);
+    int result = capture_start(park->qmp, fd, failure);
     if (result == 0)
         result = capture_wait(park->qmp, CAPTURE_IDLE_S * 1000, NULL, failure);
     if (result == 0 && lseek(fd, 0, SEEK_SET) != 0)
@@ -212,7 +215,7 @@ static int capture(struct park *park, struct report_failure *failure)
     if (setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0)
         result = report_fail_errno(failure, errno, "capture", NAME);
     if (result == 0)
-        result = capture_begin(park->qmp, pair[1], failure);
+        result = capture_start(park->qmp, pair[1], failure);
     close(pair[1]);
     if (result == 0)
         result = splice_parked_read(&park->parked, pair[0], park->options.home, NULL, failure);

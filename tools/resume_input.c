@@ -413,8 +413,8 @@ int resume_input_open(struct resume_input *out, const char *directory, const cha
 }
 
 /* Did the firmware resume the vCPUs that the snapshot wants resumed? */
-static int check_active(const struct resume_input *input, const struct splice_parked *parked,
-                        struct report_failure *failure)
+int resume_input_check_active(const struct resume_input *input, const struct splice_parked *parked,
+                              struct report_failure *failure)
 {
     static const char advice[] = "build resume.efi and resumectl from the same version";
     if (parked->control.vcpu_count != input->vcpu_count)
@@ -434,7 +434,7 @@ static int check_active(const struct resume_input *input, const struct splice_pa
 int resume_input_check(const struct resume_input *input, const struct splice_parked *parked,
                        struct report_failure *failure)
 {
-    int result = check_active(input, parked, failure);
+    int result = resume_input_check_active(input, parked, failure);
     if (result < 0)
         return result;
     struct stream_error error;

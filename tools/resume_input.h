@@ -50,6 +50,10 @@ struct resume_input {
 int resume_input_open(struct resume_input *out, const char *directory, const char *const *inject,
                       uint32_t count, struct report_failure *failure);
 
+/* resume_input_check_active - has the parked target the same active vCPUs as the snapshot? */
+int resume_input_check_active(const struct resume_input *input, const struct splice_parked *parked,
+                              struct report_failure *failure);
+
 /*
  * resume_input_check - does the parked target fit the snapshot? Whether the same vCPUs are active,
  * and the check that splice_run makes, before any VM is started for it. For that only the end of the

@@ -171,6 +171,8 @@ int resumed_start(struct resumed *out, const struct resumed_options *options,
     int result = connect_all(out, options, &ends, &qmp_fd, &debug_fd, failure);
     if (result == 0)
         result = start_process(out, options, &ends, failure);
+    if (result == 0 && options->started != NULL)
+        options->started(out->process.pid);
     close_fd(&ends.stream);
     close_fd(&ends.qmp);
     close_fd(&ends.debug);

@@ -25,6 +25,7 @@ struct resumed_options {
     bool gdbstub;   /* it will be stopped at an instruction */
     bool detach;    /* it goes on when this process ends */
     int give_up_fd; /* resumed_write gives up once this can be read; borrowed, -1 = none */
+    void (*started)(pid_t pid); /* optional: called as soon as it has been started */
     int timeout_ms;
 };
 

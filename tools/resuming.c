@@ -52,12 +52,16 @@ static int start_target(struct resuming *run, const char *step, struct report_fa
     return park_start(&run->park, &park_options, failure);
 }
 
-/* Fills run->parked, and makes sure that it fits the source. */
-static int await_target(struct resuming *run, struct report_failure *failure)
+/*
+ * Fills run->parked, and makes sure that it fits the source.
+ * @passed: the source's RAM has been passed: its sections are compared by splice_run at once.
+ */
+static int await_target(struct resuming *run, bool passed, struct report_failure *failure)
 {
     int result = park_wait(run->park, &run->parked, failure);
     if (result == 0)
-        result = resume_input_check(&run->input, &run->parked, failure);
+        result = passed ? resume_input_check_active(&run->input, &run->parked, failure)
+                        : resume_input_check(&run->input, &run->parked, failure);
     if (result == 0)
         progress_step_end(&run->progress, NULL);
     return result;
@@ -71,7 +75,7 @@ static int between_ram_and_devices(void *ctx, struct report_failure *failure)
     progress_step_end(&run->progress, "%s",
                       progress_format_bytes(run->input.stream_size, text, sizeof(text)));
     progress_step_begin(&run->progress, "park the target");
-    int result = await_target(run, failure);
+    int result = await_target(run, true, failure);
     if (result == 0)
         progress_step_begin(&run->progress, "load the devices");
     return result;
@@ -142,7 +146,7 @@ int resuming_splice(struct resuming *run, struct report_failure *failure)
 {
     int result = start_target(run, "park the target", failure);
     if (result == 0 && run->park != NULL)
-        result = await_target(run, failure);
+        result = await_target(run, false, failure);
     return result == 0 ? splice_to_file(run, failure) : result;
 }
 
@@ -153,6 +157,8 @@ static int start_resumed(struct resuming *run, struct report_failure *failure)
         .gdbstub = run->arguments->verify,
         .detach = run->arguments->detach,
         .give_up_fd = run->park != NULL ? park_failed_fd(run->park) : -1,
+        /* One that is to be detached does not end with this process by itself. */
+        .started = resume_signals_kill_on_exit,
         .timeout_ms = run->timeout_ms,
     };
     if (run->park == NULL)
@@ -160,7 +166,6 @@ static int start_resumed(struct resuming *run, struct report_failure *failure)
     int result = resumed_start(&run->resumed, &resumed_options, failure);
     if (result < 0)
         return result;
-    resume_signals_kill_on_exit(run->resumed.process.pid);
     result = resumed_check(&run->resumed, run->input.manifest, failure);
     if (result == 0)
         progress_step_end(&run->progress, NULL);
@@ -195,7 +200,7 @@ int resuming_load(struct resuming *run, struct report_failure *failure)
     if (result < 0 && run->park != NULL && !park_waited(run->park)) {
         struct report_failure theirs = {0};
         progress_step_fail(&run->progress);
-        int verdict = await_target(run, &theirs);
+        int verdict = await_target(run, false, &theirs);
         if (verdict < 0) {
             *failure = theirs;
             result = verdict;
