@@ -252,7 +252,7 @@ static void print_events(const struct text *text)
     heading(text, "Run state and events");
     for (uint32_t i = 0; i < text->fields->count; i++) {
         const struct field *field = &text->fields->field[i];
-        char name[FIELD_NAME_MAX];
+        char name[FIELD_NAME_MAX + 1];
         char value[FIELD_TEXT_MAX];
         if (field->group != FIELD_RUN)
             continue;

@@ -13,8 +13,12 @@ class Convert(Case):
             self.tool("convert", "--force", path, out)
             value = self.json("diff", path, out)
             self.assertEqual(value["b"]["format"], "state")
+            # A blob has the x87 as a whole: of a listing, which lacks these three, as zeroes. And a
+            # listing's "halted" in real mode counts for nothing.
+            lacks = {"fop", "fip", "fdp", "mp_state"} if value["a"]["format"] == "registers" else set()
             for vcpu in value["vcpus"]:
-                self.assertEqual((vcpu["only_a"], vcpu["only_b"]), ([], []), path)
+                self.assertEqual(vcpu["only_a"], [], path)
+                self.assertLessEqual(set(vcpu["only_b"]), lacks, path)
             self.assertIn("written by resumectl ", value["b"]["detail"])
 
     def test_says_what_is_missing(self):

@@ -134,7 +134,8 @@ class Maps(Case):
             self.assertFalse(value["complete"])
             self.assertLessEqual(value["pages"], 5000 * 512)
             self.assertNotEqual(value["reached"], "0x0")
-            self.tool("maps", path)  # whatever it takes by default, it ends
+        # With the limit that it has by default it ends too.
+        self.assertIn("--tables", self.tool("maps", self.work / "four-levels").err)
 
     def test_ends_when_nothing_can_be_merged(self):
         dump = Dump("four-levels")
@@ -165,7 +166,7 @@ class Walk(Case):
     def test_agrees_with_info_tlb(self):
         for name in LEVELS:
             pages = {page[0]: page for page in Dump(name).pages()}
-            for va, pa, flags in tlb(name)[::3] + tlb(name)[-1:]:
+            for va, pa, flags in tlb(name)[::5] + tlb(name)[-1:]:
                 value = self.json("walk", PAGING / name, f"{va + 0x123:x}")
                 bits = value["steps"][-1]["bits"]
                 self.assertEqual(value["pa"], f"{pa + 0x123:#x}")
