@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/qemu"))
 import inspections  # noqa: E402
 import instructions  # noqa: E402
+import seals  # noqa: E402
 from guests import guest_of  # noqa: E402
 from harness import Failure, Machine, Patience, Qmp, Settings, limit  # noqa: E402
 from snapshots import inspect  # noqa: E402
@@ -347,6 +348,7 @@ def main():
             for number, (machine, snapshot) in enumerate(bench_splice(arguments.rounds)):
                 if number == 0:
                     bench_resume(machine, snapshot)
+                    seals.bench_seal(Settings.resumectl, snapshot, arguments.rounds, Settings.logs)
         if arguments.only in (None, "firmware"):
             bench_firmware(arguments.rounds)
         if arguments.only in (None, "trampoline"):
@@ -356,7 +358,7 @@ def main():
         if arguments.only in (None, "inspect"):
             inspections.bench_inspect(Settings.resumectl, arguments.analyze_migration,
                                       arguments.rounds, arguments.logs)
-    except Failure as failure:
+    except (Failure, seals.Bad) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
     return 0
