@@ -21,16 +21,18 @@ int input_fail(const struct resume_import_error *error, const char *what, const 
     const char *where = error->where[0] != '\0' ? error->where : path;
     const char *hint = error->hint[0] != '\0' ? error->hint : ADVICE_FORMATS;
     char whole[sizeof(error->where) + 256];
+    /* What the importer names may be cut, or be a part of the input only. */
+    if (strncmp(path, error->where, sizeof(error->where) - 1) == 0) {
+        where = path;
+    } else if (strstr(where, path) == NULL) {
+        snprintf(whole, sizeof(whole), "%.250s: %.127s", path, error->where);
+        where = whole;
+    }
     if (error->code == RESUME_IMPORT_ERRNO(ENOENT))
         return report_fail(failure, EXIT_CODE_REFUSED, what, where, ADVICE_FORMATS,
                            "there is no such file");
     if (error->code <= RESUME_IMPORT_ERRNO(0))
         return report_fail_errno(failure, RESUME_IMPORT_ERRNO(0) - error->code, what, where);
-    /* What the importer names may be a part of the input only. */
-    if (strstr(where, path) == NULL) {
-        snprintf(whole, sizeof(whole), "%.250s: %.127s", path, error->where);
-        where = whole;
-    }
     if (error->offset == RESUME_IMPORT_NO_OFFSET || error->offset == 0)
         return report_fail(failure, EXIT_CODE_REFUSED, what, where, hint, "%s", error->why);
     return report_fail(failure, EXIT_CODE_REFUSED, what, where, hint, "%s (at offset %" PRIu64 ")",
