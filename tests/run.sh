@@ -101,8 +101,11 @@ host_tests()
         record "Host tests ($preset): not built" 0 1 0
         return
     fi
+    # Without strides once, where nothing slows the tests down.
+    local torture=strides
+    [ "$long $preset" != "yes dev" ] || torture=all
     step "Run the host tests ($preset)" 60 \
-        ctest --preset "$preset" -j "$processors" --output-junit "$junit" --no-tests=error
+        env RESUME_TORTURE=$torture ctest --preset "$preset" -j "$processors" --output-junit "$junit" --no-tests=error
     if [ -s "$junit" ] && numbers=$(junit "$junit"); then
         # shellcheck disable=SC2086
         record "Host tests ($preset)" $numbers

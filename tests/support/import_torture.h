@@ -5,7 +5,7 @@
  * resume/import.h; what is cut is refused unless the test says from where on it need not be.
  *
  * What is tried is much for some inputs, so large ones are tried in strides. With RESUME_TORTURE=all in
- * the environment there are no strides.
+ * the environment there are none but for those of more than 512 KiB.
  */
 #ifndef RESUME_TESTS_IMPORT_TORTURE_H
 #define RESUME_TESTS_IMPORT_TORTURE_H
@@ -30,7 +30,7 @@ struct torture {
     size_t needed;
     /*
      * For large inputs: cut, and change, only each such byte beyond the first 4096. 0 means 1, and so
-     * does every value with RESUME_TORTURE=all.
+     * does every value with RESUME_TORTURE=all, if the input is not above 512 KiB.
      */
     size_t stride;
 };
