@@ -46,7 +46,6 @@ static int count_all(const struct resume_placement_input *input, struct placemen
                      struct resume_diag *diag)
 {
     static const char *const field[] = {NULL, "zero", "content", "home"};
-    const struct placement_reserved nothing = {.count = 0};
     uint64_t unusable[PLACEMENT_HOME + 1] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     struct placement_sweep sweep;
     struct placement_segment segment;
@@ -56,7 +55,7 @@ static int count_all(const struct resume_placement_input *input, struct placemen
         return err;
     }
     memset(tally, 0, sizeof(*tally));
-    resume_placement_sweep_begin(&sweep, input, &nothing, 0, RESUME_FRAMES_END);
+    resume_placement_sweep_begin(&sweep, input, NULL, 0, RESUME_FRAMES_END);
     while (resume_placement_sweep_next(&sweep, &segment)) {
         count_segment(&segment, tally);
         if (segment.kind == RESUME_FRAME_UNUSABLE && segment.first < unusable[segment.destiny]) {
@@ -302,7 +301,6 @@ static uint64_t bounced_of(const struct bounce *bounce, const struct placement_s
 static int clear_reserved(struct placement_job *job, const struct placement_segment *segment)
 {
     const struct resume_placement_last *last = &job->plan->last;
-    const struct placement_reserved nothing = {.count = 0};
     int err = RESUME_OK;
 
     for (uint32_t i = 0; i < last->count; i++) {
@@ -315,7 +313,7 @@ static int clear_reserved(struct placement_job *job, const struct placement_segm
             offset >= step->pages) {
             continue;
         }
-        resume_placement_sweep_begin(&sweep, job->input, &nothing, step->destination + offset,
+        resume_placement_sweep_begin(&sweep, job->input, NULL, step->destination + offset,
                                      step->destination + offset + segment->count);
         while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &page)) {
             if (page.destiny != PLACEMENT_CONTENT) {

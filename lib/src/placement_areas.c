@@ -161,11 +161,9 @@ static int finish_area_in_pieces(struct placement_job *job, uint64_t first, uint
 {
     struct placement_sweep sweep;
     struct placement_segment segment;
-    /* The sweep must not see what is reserved meanwhile; kinds and destinies do not change. */
-    const struct placement_reserved nothing = {.count = 0};
     int err = RESUME_OK;
 
-    resume_placement_sweep_begin(&sweep, job->input, &nothing, first, end);
+    resume_placement_sweep_begin(&sweep, job->input, NULL, first, end);
     while (err == RESUME_OK && resume_placement_sweep_next(&sweep, &segment)) {
         if (segment.destiny == PLACEMENT_CONTENT) {
             err = bounce_pieces(job, segment.first, segment.count);

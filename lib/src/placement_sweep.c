@@ -177,7 +177,8 @@ void resume_placement_sweep_begin(struct placement_sweep *sweep,
     sweep->frames_next = search_frames(input->frames, input->frames_count, first);
     sweep->ram_next = search_runs(input->ram, input->ram_count, first);
     sweep->content_next = search_runs(input->content, input->content_count, first);
-    sweep->reserved_next = search_runs(reserved->runs, reserved->count, first);
+    sweep->reserved_next =
+        reserved == NULL ? 0 : search_runs(reserved->runs, reserved->count, first);
 }
 
 /* Is @at in [first, first + count), which it is not behind? Cuts @end where that changes. */
@@ -243,8 +244,8 @@ int resume_placement_sweep_next(struct placement_sweep *sweep, struct placement_
         out->kind = kind_at(sweep, &end);
         out->destiny = destiny_at(sweep, &end);
         out->purpose = PLACEMENT_UNRESERVED;
-        if (within_runs(sweep->reserved->runs, sweep->reserved->count, &sweep->reserved_next,
-                        sweep->at, &end)) {
+        if (sweep->reserved != NULL && within_runs(sweep->reserved->runs, sweep->reserved->count,
+                                                   &sweep->reserved_next, sweep->at, &end)) {
             out->purpose = sweep->reserved->purpose[sweep->reserved_next];
         }
         out->count = end - sweep->at;

@@ -56,7 +56,10 @@ struct placement_sweep {
 int resume_placement_input_check(const struct resume_placement_input *input,
                                  struct resume_diag *diag);
 
-/* resume_placement_sweep_begin - look at frames [first, end). The pointers are kept. */
+/*
+ * resume_placement_sweep_begin - look at frames [first, end). The pointers are kept.
+ * @reserved: NULL means nothing; not to be changed while the sweep is used.
+ */
 void resume_placement_sweep_begin(struct placement_sweep *sweep,
                                   const struct resume_placement_input *input,
                                   const struct placement_reserved *reserved, uint64_t first,
