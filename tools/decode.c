@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include "decode.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,44 +104,6 @@ char *decode_bits(enum decode_register reg, uint64_t value, char *buffer, size_t
         used += (size_t)written;
     }
     return buffer;
-}
-
-static bool has(uint64_t value, unsigned bit)
-{
-    return (value >> bit & 1) != 0;
-}
-
-const char *decode_mode(const struct resume_vcpu *vcpu)
-{
-    if (!has(vcpu->ctrl.cr0, 0))
-        return "real mode";
-    if (has(vcpu->ctrl.efer, 10))
-        return vcpu->segs.seg[RESUME_CS].access & RESUME_SEG_L ? "64-bit mode"
-                                                               : "compatibility mode";
-    return has(vcpu->regs.rflags, 17) ? "virtual-8086 mode" : "protected mode";
-}
-
-uint32_t decode_paging_levels(const struct resume_vcpu *vcpu)
-{
-    if (!has(vcpu->ctrl.cr0, 31) || !has(vcpu->ctrl.efer, 10))
-        return 0;
-    return has(vcpu->ctrl.cr4, 12) ? 5 : 4;
-}
-
-const char *decode_paging(const struct resume_vcpu *vcpu)
-{
-    if (!has(vcpu->ctrl.cr0, 31))
-        return "no paging";
-    if (!has(vcpu->ctrl.efer, 10))
-        return has(vcpu->ctrl.cr4, 5) ? "PAE paging" : "32-bit paging";
-    return has(vcpu->ctrl.cr4, 12) ? "5-level paging" : "4-level paging";
-}
-
-unsigned decode_cpl(const struct resume_vcpu *vcpu)
-{
-    if (!has(vcpu->ctrl.cr0, 0))
-        return 0;
-    return (vcpu->segs.seg[RESUME_SS].access & RESUME_SEG_DPL) >> RESUME_SEG_DPL_SHIFT;
 }
 
 const char *decode_run_state(uint32_t mp_state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* Names for what a vCPU record holds: bits of registers, modes, MSRs (Intel SDM vol. 3 and 4). */
+/* Names for what a vCPU record holds: bits of registers, segments, components (Intel SDM vol. 3 and 4). */
 #ifndef RESUME_TOOLS_DECODE_H
 #define RESUME_TOOLS_DECODE_H
 
@@ -30,18 +30,6 @@ const char *decode_bit(enum decode_register reg, uint64_t value, unsigned *bit);
 
 /* The names of all set bits, separated by blanks, into @buffer (always terminated). Returns it. */
 char *decode_bits(enum decode_register reg, uint64_t value, char *buffer, size_t capacity);
-
-/* "real mode", "protected mode", "compatibility mode", "64-bit mode", "virtual-8086 mode". */
-const char *decode_mode(const struct resume_vcpu *vcpu);
-
-/* "no paging", "32-bit paging", "PAE paging", "4-level paging", "5-level paging". */
-const char *decode_paging(const struct resume_vcpu *vcpu);
-
-/* 4 or 5 in long mode with paging on, else 0. */
-uint32_t decode_paging_levels(const struct resume_vcpu *vcpu);
-
-/* Current privilege level, 0 to 3. */
-unsigned decode_cpl(const struct resume_vcpu *vcpu);
 
 /* "running", "halted", "waiting for SIPI", "uninitialized". */
 const char *decode_run_state(uint32_t mp_state);
