@@ -35,7 +35,7 @@ static size_t next(const struct torture *torture, size_t at)
 {
     if (at < DENSE)
         return at + 1;
-    if (torture->length > LARGE)
+    if (torture->length > LARGE || torture->holes)
         return at + (torture->stride != 0 ? torture->stride : 1);
     return at + import_torture_stride(torture->stride);
 }

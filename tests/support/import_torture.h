@@ -5,7 +5,7 @@
  * resume/import.h; what is cut is refused unless the test says from where on it need not be.
  *
  * What is tried is much for some inputs, so large ones are tried in strides. With RESUME_TORTURE=all in
- * the environment there are none but for those of more than 512 KiB.
+ * the environment there are none but for those of more than 512 KiB, or mostly holes.
  */
 #ifndef RESUME_TESTS_IMPORT_TORTURE_H
 #define RESUME_TESTS_IMPORT_TORTURE_H
@@ -33,6 +33,7 @@ struct torture {
      * does every value with RESUME_TORTURE=all, if the input is not above 512 KiB.
      */
     size_t stride;
+    int holes; /* most of it is zeroes that nobody reads: the stride counts whatever is wanted */
 };
 
 /* What came of it; for figures. */

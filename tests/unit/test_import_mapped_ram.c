@@ -220,6 +220,7 @@ static void survives_torture(void **state)
         .field_count = sizeof(fields) / sizeof(fields[0]),
         .needed = built->b.length,
         .stride = 1009,
+        .holes = 1, /* the pages begin at the next MiB */
     };
     import_torture(&torture);
 }

@@ -13,6 +13,7 @@
 #define HOLE 4096u /* zeroes of this length and place are not written */
 #define FREE_BYTES (UINT64_C(16) << 20)
 #define RATIO 1024u
+#define PADDING_MAX (UINT64_C(64) << 20) /* zeroes behind the data */
 #define MAGIC_MAX 8u
 
 struct unpack {
@@ -151,10 +152,11 @@ static int check_magic(const struct unpack *unpack, uint64_t at)
            memcmp(magic, unpack->codec->magic, size) == 0;
 }
 
-/* Passes zeroes over. @ret_more: there is another compressed file. */
+/* Passes zeroes over, as tapes and pipes add them. @ret_more: there is another compressed file. */
 static int look_for_next(struct unpack *unpack, int *ret_more)
 {
     struct unpack_buffers *buffers = &unpack->buffers;
+    const uint64_t end = unpack->in_at - buffers->in_left;
     for (;;) {
         while (buffers->in_left > 0 && *buffers->in == 0) {
             buffers->in++;
@@ -170,6 +172,8 @@ static int look_for_next(struct unpack *unpack, int *ret_more)
             *ret_more = 0;
             return 0;
         }
+        if (unpack->in_at - end > PADDING_MAX)
+            return fail(unpack, RESUME_ELENGTH, "more than 64 MiB of zeroes follow the data");
         int ret = refill(unpack);
         if (ret != 0)
             return ret;
