@@ -214,7 +214,7 @@ int input_check_resumable(const char *path, struct report_failure *failure)
     static const char advice[] = "take a snapshot with resumectl snapshot";
     struct report_failure ignored = {0};
     const bool ours = has_part(path);
-    struct input input;
+    struct input input = {0};
     char title[INPUT_TITLE_MAX];
     if (input_open(&input, "resume", path, NULL, &ignored) != 0)
         return 0;
