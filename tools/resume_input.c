@@ -416,7 +416,7 @@ int resume_input_open(struct resume_input *out, const char *directory, const cha
 int resume_input_check_active(const struct resume_input *input, const struct splice_parked *parked,
                               struct report_failure *failure)
 {
-    static const char advice[] = "build resume.efi and resumectl from the same version";
+    static const char advice[] = "build the loader and resumectl from the same version";
     if (parked->control.vcpu_count != input->vcpu_count)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, "the parked target", advice,
                            "it knows %" PRIu32 " vCPUs, the snapshot %" PRIu32,

@@ -13,7 +13,7 @@
 #define ADVICE_COMMAND "give the very command line that started the source VM"
 #define ADVICE_QEMU "use the QEMU that the source ran under"
 #define ADVICE_START "start the resume again; if it stays so, report a defect"
-#define ADVICE_VERSION "build resume.efi and resumectl from the same version"
+#define ADVICE_VERSION "build the loader and resumectl from the same version"
 
 /* Of QEMU's "cpu/env.hflags2": NMIs are blocked. */
 #define HFLAGS2_NMI UINT64_C(4)

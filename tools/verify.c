@@ -69,7 +69,7 @@ static int check_landing(const struct verify_options *options, const struct resu
         return report_fail_diag(failure, err, &diag, WHAT, options->input->state_path, NULL);
     if (memcmp(landing.bytes, vcpu->slot, sizeof(landing.bytes)) != 0)
         return report_fail(failure, EXIT_CODE_DIFFERENT, WHAT, "the parked target",
-                           "use the resume.efi that came with this resumectl",
+                           "use the loader that came with this resumectl",
                            "the landing of vCPU %" PRIu32 " is another than its state asks for",
                            index);
     vcpu->remains = landing.remains;
