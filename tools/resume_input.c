@@ -220,9 +220,26 @@ static int inject_ram(struct resume_input *input, const char *wish, struct repor
     return 0;
 }
 
+/* "xsave+0xa80": a byte of the extended state, in the file that it was decoded from. */
+static int inject_xsave(const struct resume_vcpu *vcpu, struct file *state_file, const char *offset,
+                        uint64_t mask, const char *wish, struct report_failure *failure)
+{
+    char *end;
+    errno = 0;
+    unsigned long long at = strtoull(offset, &end, 0);
+    if (end == offset || *end != '\0' || errno != 0 || mask > 0xff || vcpu->xsave.area == NULL ||
+        at >= vcpu->xsave.length)
+        return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish, "see --help",
+                           "expected an offset in the XSAVE area of this vCPU and a mask of one "
+                           "byte");
+    state_file->data[(size_t)(vcpu->xsave.area - state_file->data) + (size_t)at] ^= (uint8_t)mask;
+    return 0;
+}
+
 /* "rax" or "rax@3": the name, and whose it is; without a number the first vCPU that is resumed. */
-static int inject_register(const struct resume_input *input, struct resume_vcpu *vcpus,
-                           const char *wish, struct report_failure *failure)
+static int inject_register(const struct resume_input *input, struct file *state_file,
+                           struct resume_vcpu *vcpus, const char *wish,
+                           struct report_failure *failure)
 {
     char name[48];
     uint64_t mask;
@@ -246,6 +263,8 @@ static int inject_register(const struct resume_input *input, struct resume_vcpu 
         while (index + 1 < input->vcpu_count && !input->active[index])
             index++;
     }
+    if (strncmp(name, "xsave+", 6) == 0)
+        return inject_xsave(&vcpus[index], state_file, name + 6, mask, wish, failure);
     const struct resume_field *field = resume_field_find(name);
     if (field == NULL)
         return report_fail(failure, EXIT_CODE_USAGE, "--inject", wish,
@@ -295,8 +314,8 @@ static int write_spoiled(struct resume_input *input, const struct resume_machine
 }
 
 static int inject(struct resume_input *input, const struct resume_guest *guest,
-                  struct resume_vcpu *vcpus, const char *const *wishes, uint32_t count,
-                  struct report_failure *failure)
+                  struct file *state_file, struct resume_vcpu *vcpus, const char *const *wishes,
+                  uint32_t count, struct report_failure *failure)
 {
     bool spoiled = false;
     int result = 0;
@@ -304,7 +323,7 @@ static int inject(struct resume_input *input, const struct resume_guest *guest,
         if (strncmp(wishes[i], "ram:", 4) == 0) {
             result = inject_ram(input, wishes[i], failure);
         } else if (strncmp(wishes[i], "reg:", 4) == 0) {
-            result = inject_register(input, vcpus, wishes[i], failure);
+            result = inject_register(input, state_file, vcpus, wishes[i], failure);
             spoiled = true;
         } else {
             result = report_fail(failure, EXIT_CODE_USAGE, "--inject", wishes[i], "see --help",
@@ -341,7 +360,7 @@ static int take_vcpus(struct resume_input *input, const struct resume_guest *gue
 }
 
 /* Opens state and plan as the firmware will, which says whether this version can restore them. */
-static int check_state(struct resume_input *input, const struct file *state_file,
+static int check_state(struct resume_input *input, struct file *state_file,
                        const struct file *plan_file, const char *const *wishes, uint32_t count,
                        struct report_failure *failure)
 {
@@ -368,7 +387,7 @@ static int check_state(struct resume_input *input, const struct file *state_file
         return report_fail_memory(failure, WHAT);
     result = take_vcpus(input, &guest, vcpus, failure);
     if (result == 0)
-        result = inject(input, &guest, vcpus, wishes, count, failure);
+        result = inject(input, &guest, state_file, vcpus, wishes, count, failure);
     free(vcpus);
     return result;
 }
