@@ -111,13 +111,27 @@ static int read_header(const struct elf_dump *dump, uint32_t index, struct progr
     return 0;
 }
 
+static int check_inside(const struct elf_dump *dump, const struct program_header *header,
+                        const char *what, struct resume_import_error *error)
+{
+    if (header->offset <= dump->file->size && header->size <= dump->file->size - header->offset)
+        return 0;
+    return import_fail(error, RESUME_ETRUNC, header->offset, dump->file->name,
+                       "is the file complete? make the dump again",
+                       "%llu bytes of %s, of which some are beyond the end",
+                       (unsigned long long)header->size, what);
+}
+
 static int read_notes(struct elf_dump *dump, const struct program_header *header,
                       struct resume_import_error *error)
 {
     if (dump->notes.data != NULL)
         return import_fail(error, RESUME_EDUPLICATE, header->offset, dump->file->name, "",
                            "there are two segments of notes");
-    if (header->size > QEMU_NOTES_MAX || header->size > dump->file->size)
+    int ret = check_inside(dump, header, "notes", error);
+    if (ret != 0)
+        return ret;
+    if (header->size > QEMU_NOTES_MAX)
         return import_fail(error, RESUME_ELENGTH, header->offset, dump->file->name, "",
                            "the notes have %llu bytes, expected at most %llu",
                            (unsigned long long)header->size, (unsigned long long)QEMU_NOTES_MAX);
@@ -137,11 +151,9 @@ static int add_span(struct elf_dump *dump, const struct program_header *header,
     /* With paging=true, virtual memory behind which there is no RAM. */
     if (header->size == 0)
         return 0;
-    if (header->offset > dump->file->size || header->size > dump->file->size - header->offset)
-        return import_fail(error, RESUME_ETRUNC, header->offset, dump->file->name,
-                           "is the file complete? make the dump again",
-                           "%llu bytes of memory are beyond the end",
-                           (unsigned long long)header->size);
+    int ret = check_inside(dump, header, "memory", error);
+    if (ret != 0)
+        return ret;
     if (header->pa >= PHYSICAL_END || header->size > PHYSICAL_END - header->pa)
         return import_fail(error, RESUME_ELENGTH, header->offset, dump->file->name, "",
                            "memory is at 0x%llx, beyond all physical addresses",
