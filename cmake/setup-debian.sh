@@ -28,7 +28,8 @@ END
 build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3
     libjansson-dev libxxhash-dev zlib1g-dev libbearssl-dev liblz4-dev libzstd-dev libbz2-dev
     liblzma-dev dpkg-dev)
-test_packages=(libcmocka-dev clang libclang-rt-dev python3-jsonschema python3-cryptography)
+# file: for CPack, which finds out by it what is a program.
+test_packages=(libcmocka-dev clang libclang-rt-dev python3-jsonschema python3-cryptography file)
 qemu_packages=(qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip xz-utils gcc libc6-dev nasm
     python3)
 
