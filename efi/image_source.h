@@ -52,7 +52,7 @@ struct image_source {
     char what[64];            /* for people: the path's end, the GUID, the fw_cfg file */
     struct image_error error; /* of the last read that failed */
     /* Reads at least one byte, and not more than @length, at @offset; the range is inside. */
-    EFI_STATUS (*read)
+    EFI_STATUS(*read)
     (struct image_source *source, uint64_t offset, void *buffer, uint64_t length, uint64_t *ret);
     union {
         struct {
