@@ -188,7 +188,7 @@ printf '  %s\n' "${table[@]}"
 echo
 echo "  Took $((($(steps_now) - began) / 1000)) s. Logs: build/test-logs, build/qemu-logs."
 if [ "$failed" != 0 ]; then
-    grep -ahE '^\[[0-9]+/[0-9]+\] .*FAIL' "$logs"/{qemu,matrix}.log 2>/dev/null |
+    grep -ahE '^\[[0-9]+/[0-9]+\] FAIL' "$logs"/{qemu,matrix}.log 2>/dev/null |
         cut -c 1-300 | sed 's/^/  /'
 fi
 if [ "$failed" = 0 ]; then
