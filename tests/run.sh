@@ -17,6 +17,8 @@ Installs what is missing (Debian packages, with sudo when not root), builds, and
   host tests    units, gates and fuzz replays, in three builds: dev, asan (AddressSanitizer and
                 UBSan), fuzz (clang)
   QEMU tests    a probe guest that checks its own registers, real Linux, bad input end to end
+  importers     a stopped VM as stream, dumps, listing, qcow2 snapshot and libvirt save: the same
+                registers in all of them
   matrix        Linux on some combinations of QEMU, OVMF, kernel, CPU, vCPUs, machine and RAM; what
                 Debian 12 does not have is unpacked in build/cache/next, not installed
   demo          examples/demo.sh
@@ -171,6 +173,10 @@ if [ $quick = no ]; then
     else
         record "QEMU tests: no guests" 0 1 0
     fi
+
+    title "Importers"
+    python3 -B tests/qemu/import_agree.py 2>&1 | tee "$logs/importers.log"
+    summary "Importers, of the same stopped VMs" "$logs/importers.log"
 
     title "Matrix"
     matrix
