@@ -5,7 +5,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-next=$root/build/cache/next
+# shellcheck source-path=SCRIPTDIR source=debian-folder.sh
+. "$root/cmake/debian-folder.sh"
 codename=trixie
 # Raised when what is unpacked, or how, changes: an older folder is then made anew.
 format=1
@@ -33,96 +34,14 @@ Exit status: 0 ready, 1 something could not be had, 2 wrong usage.
 END
 }
 
-fail()
-{
-    echo "setup-next.sh: $*" >&2
-    exit 1
-}
-
-versions=no
-while [ $# -gt 0 ]; do
-    case $1 in
-    --directory)
-        if [ $# -lt 2 ]; then
-            echo "setup-next.sh: arguments: $1: its value is missing (see --help)" >&2
-            exit 2
-        fi
-        next=$2
-        shift
-        ;;
-    --versions) versions=yes ;;
-    --help | -h) usage; exit 0 ;;
-    *)
-        echo "setup-next.sh: arguments: $1: unknown option (see --help)" >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-next=$(realpath -m "$next")
-case $next in
-*[[:space:]:\"\'\\]*) fail "directory: $next: has a blank, colon, quote or backslash (choose another)" ;;
-esac
-
-if [ "$(cat "$next/complete" 2>/dev/null)" = "$format" ]; then
-    [ $versions = yes ] || echo "The next release is there, in $next:"
-    cat "$next/versions"
-    exit 0
-fi
-[ $versions = no ] || fail "versions: $next: nothing there (run without --versions first)"
-
-for tool in apt-get apt-config apt-cache dpkg-deb unxz; do
-    command -v $tool >/dev/null ||
-        fail "packages: no $tool here (a Debian machine has it; unpack the packages by hand elsewhere)"
-done
+folder_arguments "$root/build/cache/next" "$@"
+folder_ready "$format" "The next release is there"
+folder_tools "a Debian machine has it; unpack the packages by hand elsewhere" \
+    apt-get apt-config apt-cache dpkg-deb unxz
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "packages: this machine is not amd64"
-# shellcheck source=/dev/null
-here=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-
-# An apt of our own: no list, no status and no cache of the machine's is touched. From the machine's
-# configuration it has the way to the network (proxies and the like), from its sources the mirror.
-work=$next.partial
-rm -rf "$work"
-mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$work/apt/parts" "$work/root"
-: >"$work/apt/status"
-{
-    apt-config dump | grep '^Acquire::' || true
-    cat <<END
-Dir::Etc::main "/dev/null";
-Dir::Etc::parts "$work/apt/parts";
-Dir::Etc::sourcelist "$work/apt/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "$work/apt/parts";
-Dir::State "$work/apt";
-Dir::State::status "$work/apt/status";
-Dir::Cache "$work/apt";
-Dir::Log "$work/apt";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Install-Recommends "false";
-APT::Sandbox::User "$(id -un)";
-Acquire::Languages "none";
-END
-} >"$work/apt/apt.conf"
-
-# shellcheck disable=SC2016 # apt fills these in
-sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(CODENAME) $(COMPONENT)' \
-    'Created-By: Packages' 2>/dev/null |
-    awk -v here="$here" -v next_release="$codename" '$4 == "main" {
-        for (i = 2; i <= 3; i++)
-            if (here != "" && ($i == here || index($i, here "-") == 1)) {
-                print $1, next_release substr($i, length(here) + 1); next }
-    }' | sort -u)
-[ -n "$sources" ] ||
-    fail "sources: apt on this machine has no Debian source for '$here' (see /etc/apt/sources.list.d)"
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r $keys ] || fail "keys: $keys: cannot be read (install debian-archive-keyring)"
-while read -r uri suite; do
-    echo "deb [signed-by=$keys] $uri $suite main"
-done <<<"$sources" >"$work/apt/sources.list"
-
-export APT_CONFIG=$work/apt/apt.conf DEBIAN_FRONTEND=noninteractive
+folder_begin deb "$codename" 'APT::Architecture "amd64";' 'APT::Architectures { "amd64"; };' \
+    'APT::Install-Recommends "false";'
+mkdir "$work/root"
 echo "Reading the package lists of $codename"
 apt-get update -qq || fail "packages: the lists of $codename could not be had (is the network up?)"
 echo "Fetching QEMU with its libraries, OVMF and a kernel"
@@ -180,12 +99,7 @@ exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" --argv0 "$0" 
     "$tree/usr/bin/qemu-system-x86_64" -L "$tree/usr/share/qemu" -L "$tree/usr/share/seabios" "$@"
 END
 chmod 755 "$work/bin/qemu-system-x86_64"
-rm -rf "$work/apt"
 said=$(echo quit | "$work/bin/qemu-system-x86_64" -machine none -accel tcg -display none \
     -monitor stdio 2>&1) ||
     fail "qemu: it does not start: $said"
-echo "$format" >"$work/complete"
-rm -rf "$next"
-mv "$work" "$next"
-echo "The next release is there, in $next:"
-cat "$next/versions"
+folder_end "$format" "The next release is there"

@@ -5,7 +5,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-folder=$root/build/cache/sources
+# shellcheck source-path=SCRIPTDIR source=debian-folder.sh
+. "$root/cmake/debian-folder.sh"
 # Source package and the name that its folder gets here.
 packages=(bearssl:bearssl lz4:lz4 libzstd:zstd)
 # Raised when what is unpacked, or how, changes: an older folder is then made anew.
@@ -32,92 +33,12 @@ Exit status: 0 ready, 1 something could not be had, 2 wrong usage.
 END
 }
 
-fail()
-{
-    echo "setup-sources.sh: $*" >&2
-    exit 1
-}
-
-versions=no
-while [ $# -gt 0 ]; do
-    case $1 in
-    --directory)
-        if [ $# -lt 2 ]; then
-            echo "setup-sources.sh: arguments: $1: its value is missing (see --help)" >&2
-            exit 2
-        fi
-        folder=$2
-        shift
-        ;;
-    --versions) versions=yes ;;
-    --help | -h) usage; exit 0 ;;
-    *)
-        echo "setup-sources.sh: arguments: $1: unknown option (see --help)" >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-folder=$(realpath -m "$folder")
-case $folder in
-*[[:space:]:\"\'\\]*) fail "directory: $folder: has a blank, colon, quote or backslash (choose another)" ;;
-esac
-
-if [ "$(cat "$folder/complete" 2>/dev/null)" = "$format" ]; then
-    [ $versions = yes ] || echo "The sources are there, in $folder:"
-    cat "$folder/versions"
-    exit 0
-fi
-[ $versions = no ] || fail "versions: $folder: nothing there (run without --versions first)"
-
-for tool in apt-get apt-config dpkg-source dpkg-parsechangelog; do
-    command -v $tool >/dev/null ||
-        fail "packages: no $tool here (on Debian: install dpkg-dev; elsewhere unpack the sources by hand)"
-done
-# shellcheck source=/dev/null
-here=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-
-# An apt of our own: no list, no status and no cache of the machine's is touched. From the machine's
-# configuration it has the way to the network (proxies and the like), from its sources the mirror.
-work=$folder.partial
-rm -rf "$work"
-mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$work/apt/parts" "$work/apt/source"
-: >"$work/apt/status"
-{
-    apt-config dump | grep '^Acquire::' || true
-    cat <<END
-Dir::Etc::main "/dev/null";
-Dir::Etc::parts "$work/apt/parts";
-Dir::Etc::sourcelist "$work/apt/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "$work/apt/parts";
-Dir::State "$work/apt";
-Dir::State::status "$work/apt/status";
-Dir::Cache "$work/apt";
-Dir::Log "$work/apt";
-APT::Sandbox::User "$(id -un)";
-Acquire::Languages "none";
-END
-} >"$work/apt/apt.conf"
-
-# shellcheck disable=SC2016 # apt fills these in
-sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(CODENAME) $(COMPONENT)' \
-    'Created-By: Packages' 2>/dev/null |
-    awk -v here="$here" '$4 == "main" {
-        for (i = 2; i <= 3; i++)
-            if (here != "" && ($i == here || index($i, here "-") == 1) && $i !~ /-backports/) {
-                print $1, $i; next }
-    }' | sort -u)
-[ -n "$sources" ] ||
-    fail "sources: apt on this machine has no Debian source for '$here' (see /etc/apt/sources.list.d)"
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r $keys ] || fail "keys: $keys: cannot be read (install debian-archive-keyring)"
-while read -r uri suite; do
-    echo "deb-src [signed-by=$keys] $uri $suite main"
-done <<<"$sources" >"$work/apt/sources.list"
-
-export APT_CONFIG=$work/apt/apt.conf DEBIAN_FRONTEND=noninteractive
+folder_arguments "$root/build/cache/sources" "$@"
+folder_ready "$format" "The sources are there"
+folder_tools "on Debian: install dpkg-dev; elsewhere unpack the sources by hand" \
+    apt-get apt-config dpkg-source dpkg-parsechangelog
+folder_begin deb-src ""
+mkdir "$work/apt/source"
 echo "Reading the lists of source packages of $here"
 apt-get update -qq || fail "packages: the lists of $here could not be had (is the network up?)"
 echo "Fetching the sources of BearSSL, LZ4 and Zstandard"
@@ -137,9 +58,4 @@ done
 [ -r "$work/bearssl/inc/bearssl.h" ] || fail "sources: bearssl: there is no inc/bearssl.h in it"
 [ -r "$work/lz4/lib/lz4.c" ] || fail "sources: lz4: there is no lib/lz4.c in it"
 [ -r "$work/zstd/lib/zstd.h" ] || fail "sources: zstd: there is no lib/zstd.h in it"
-rm -rf "$work/apt"
-echo "$format" >"$work/complete"
-rm -rf "$folder"
-mv "$work" "$folder"
-echo "The sources are there, in $folder:"
-cat "$folder/versions"
+folder_end "$format" "The sources are there"
