@@ -139,3 +139,19 @@ int guest_mode_tables(struct input *input, const struct resume_vcpu *vcpu, uint3
     guest_mode_paging(vcpu, &phys, out);
     return 0;
 }
+
+int guest_mode_choose(const struct input_arguments *arguments, struct input *input,
+                      uint32_t *ret_index, struct guest_mode *mode, struct resume_paging *out,
+                      struct report_failure *failure)
+{
+    struct resume_vcpu vcpu;
+    *ret_index = arguments->vcpu;
+    int ret = arguments->has_vcpu ? 0 : input_first_vcpu(input, ret_index, failure);
+    if (ret == 0)
+        ret = input_vcpu(input, *ret_index, &vcpu, failure);
+    if (ret == 0)
+        ret = guest_mode_tables(input, &vcpu, *ret_index, out, failure);
+    if (ret == 0)
+        guest_mode_of(&vcpu, mode);
+    return ret;
+}

@@ -54,4 +54,13 @@ bool guest_mode_paging(const struct resume_vcpu *vcpu, const struct resume_phys 
 int guest_mode_tables(struct input *input, const struct resume_vcpu *vcpu, uint32_t index,
                       struct resume_paging *out, struct report_failure *failure);
 
+/*
+ * guest_mode_choose - open the page tables of the vCPU that a subcommand was asked for: --vcpu, else the
+ * first that the guest has started.
+ * @ret_index: its number.  Failures: those of input_vcpu and guest_mode_tables.
+ */
+int guest_mode_choose(const struct input_arguments *arguments, struct input *input,
+                      uint32_t *ret_index, struct guest_mode *mode, struct resume_paging *out,
+                      struct report_failure *failure);
+
 #endif

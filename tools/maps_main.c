@@ -173,18 +173,12 @@ static int show(const struct arguments *arguments, const struct resume_paging *p
 static int run(const struct arguments *arguments, struct input *input,
                struct report_failure *failure)
 {
-    uint32_t index = arguments->input.vcpu;
-    struct resume_vcpu vcpu;
+    uint32_t index;
     struct resume_paging paging;
     struct guest_mode mode;
-    int ret = arguments->input.has_vcpu ? 0 : input_first_vcpu(input, &index, failure);
-    if (ret == 0)
-        ret = input_vcpu(input, index, &vcpu, failure);
-    if (ret == 0)
-        ret = guest_mode_tables(input, &vcpu, index, &paging, failure);
+    int ret = guest_mode_choose(&arguments->input, input, &index, &mode, &paging, failure);
     if (ret != 0)
         return ret;
-    guest_mode_of(&vcpu, &mode);
     return show(arguments, &paging, &mode, index, failure);
 }
 

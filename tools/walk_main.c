@@ -195,19 +195,13 @@ static int print_json(const struct walk *walk, const struct resume_paging *pagin
 static int run(const struct arguments *arguments, struct input *input, bool *ret_mapped,
                struct report_failure *failure)
 {
-    uint32_t index = arguments->input.vcpu;
-    struct resume_vcpu vcpu;
+    uint32_t index;
     struct resume_paging paging;
     struct guest_mode mode;
     struct walk walk;
-    int ret = arguments->input.has_vcpu ? 0 : input_first_vcpu(input, &index, failure);
-    if (ret == 0)
-        ret = input_vcpu(input, index, &vcpu, failure);
-    if (ret == 0)
-        ret = guest_mode_tables(input, &vcpu, index, &paging, failure);
+    int ret = guest_mode_choose(&arguments->input, input, &index, &mode, &paging, failure);
     if (ret != 0)
         return ret;
-    guest_mode_of(&vcpu, &mode);
     if (walk_run(&paging, arguments->va, &walk) != 0)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->path, NULL,
                            "the page tables cannot be read");

@@ -8,6 +8,8 @@ import struct
 import sys
 import zlib
 
+from way_to_rip import way_to_rip
+
 PAGE = 4096
 BITMAP_PAGES = 2  # of each bitmap: 256 MiB
 
@@ -43,23 +45,6 @@ def first_vcpu(notes):
                     struct.unpack_from("<Q", notes, body + 392 + 24)[0])
         at = body + (size + 3) // 4 * 4
     raise SystemExit("no note of QEMU's")
-
-
-def walk(file, loads, rip, cr3):
-    table = cr3 & 0xFFFFFFFFFF000
-    pages = {}
-    for level in (4, 3, 2, 1):
-        pages[table] = page_at(file, loads, table)
-        entry, = struct.unpack_from("<Q", pages[table], (rip >> (12 + 9 * (level - 1)) & 511) * 8)
-        target = entry & 0xFFFFFFFFFF000
-        if level == 1 or entry & 0x80:
-            size = PAGE << 9 * (level - 1)
-            leaf = (target & ~(size - 1)) + (rip & (size - 1) & ~(PAGE - 1))
-            pages[leaf] = bytes(index * 7 + index // 256 & 255 for index in range(PAGE))
-            print(f"rip {rip:#x} page at {leaf:#x}, leaf level {level}, "
-                  f"byte there {pages[leaf][rip % PAGE]:#x}")
-            return pages
-        table = target
 
 
 def write_elf(path, header, notes, pages):
@@ -128,7 +113,7 @@ def write_kdump(path, source, pages):
 def main():
     elf, kdump, out_elf, out_kdump = sys.argv[1:]
     file, header, notes, loads = elf_parts(elf)
-    pages = walk(file, loads, *first_vcpu(notes))
+    pages = way_to_rip(lambda table: page_at(file, loads, table), *first_vcpu(notes))
     write_elf(out_elf, header, notes, pages)
     write_kdump(out_kdump, kdump, pages)
 

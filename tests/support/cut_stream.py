@@ -8,6 +8,8 @@ import json
 import struct
 import sys
 
+from way_to_rip import way_to_rip
+
 PAGE = 4096
 ZERO, SIZES, DATA, END, SAME = 0x02, 0x04, 0x08, 0x10, 0x20
 
@@ -100,31 +102,13 @@ def page_at(stream, pages, address):
     return raw if size == PAGE else raw * PAGE
 
 
-def walk(stream, pages, rip, cr3):
-    table = cr3 & 0xFFFFFFFFFF000
-    kept = {}
-    for level in (4, 3, 2, 1):
-        kept[table] = page_at(stream, pages, table)
-        entry, = struct.unpack_from("<Q", kept[table], (rip >> (12 + 9 * (level - 1)) & 511) * 8)
-        target = entry & 0xFFFFFFFFFF000
-        if level == 1 or entry & 0x80:
-            size = PAGE << 9 * (level - 1)
-            leaf = (target & ~(size - 1)) + (rip & (size - 1) & ~(PAGE - 1))
-            kept[leaf] = bytes(index * 7 + index // 256 & 255 for index in range(PAGE))
-            print(f"rip {rip:#x} page at {leaf:#x}, leaf level {level}, "
-                  f"byte there {kept[leaf][rip % PAGE]:#x}")
-            return kept
-        table = target
-    raise AssertionError
-
-
 def main():
     stream = Stream(sys.argv[1])
     section = stream.head()
     head = stream.data[:stream.at]
     pages = stream.pages()
     devices = stream.at
-    kept = walk(stream, pages, *cpu_values(stream, devices))
+    kept = way_to_rip(lambda table: page_at(stream, pages, table), *cpu_values(stream, devices))
     end = struct.pack(">QBI", END, 0x7E, section)
     out = head + end + struct.pack(">BI", 3, section)
     for number, address in enumerate(sorted(kept)):

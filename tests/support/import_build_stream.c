@@ -57,3 +57,19 @@ void import_build_stream_vcpu(struct builder *b, int kvm)
     }
     build_vcpu(b, 0, 0, value_of, &kvm);
 }
+
+void import_build_stream(struct builder *b)
+{
+    const unsigned page = 4096;
+    build_header(b, "pc-q35-7.2");
+    build_ram_section(b, 1);
+    build_block_list(b, 4 * page);
+    build_block(b, "pc.ram", 4 * page);
+    build_ram_section_end(b);
+    build_ram_section(b, 3);
+    build_zero(b, "pc.ram", 0, 0);
+    build_page(b, "pc.ram", 2 * page, 0x21);
+    build_ram_section_end(b);
+    import_build_stream_vcpu(b, 0);
+    build_finish(b);
+}

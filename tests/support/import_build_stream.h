@@ -12,4 +12,7 @@
 /* Add them. @kvm: as KVM's guests have them, with a "kvmclock" section. Then comes build_finish. */
 void import_build_stream_vcpu(struct builder *b, int kvm);
 
+/* A whole stream: that vCPU under TCG, and four pages of RAM, the third as build_page makes it of 0x21. */
+void import_build_stream(struct builder *b);
+
 #endif

@@ -76,21 +76,6 @@ static void reads_each_compression(void **state)
     resume_import_close(listing);
 }
 
-static void build_stream(struct builder *b)
-{
-    build_header(b, "pc-q35-7.2");
-    build_ram_section(b, 1);
-    build_block_list(b, 4 * PAGE);
-    build_block(b, "pc.ram", 4 * PAGE);
-    build_ram_section_end(b);
-    build_ram_section(b, 3);
-    build_zero(b, "pc.ram", 0, 0);
-    build_page(b, "pc.ram", 2 * PAGE, 0x21);
-    build_ram_section_end(b);
-    import_build_stream_vcpu(b, 0);
-    build_finish(b);
-}
-
 static void put(uint8_t *at, uint32_t value, int big_endian)
 {
     for (unsigned i = 0; i < 4; i++)
@@ -140,7 +125,7 @@ static int open_file(struct import_built *built, const uint8_t *data, size_t len
 static void gives_vcpus_and_memory(void **state)
 {
     struct import_built *built = *state;
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     for (uint32_t i = 0; i < 4; i++) {
         struct resume_import *import;
         struct resume_vcpu vcpu;
@@ -184,7 +169,7 @@ static void names_what_is_not_read(void **state)
         {32, DATA_LENGTH + 1, RESUME_ELENGTH, "the place of the cookie", ""},
         {12, 0x74726150, RESUME_ETRUNC, "not finished", "save the domain again"}, /* "Part" */
     };
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct resume_import *import;
         size_t length;
@@ -204,7 +189,7 @@ static void knows_no_compression_in_version_1(void **state)
     struct import_built *built = *state;
     struct resume_import *import;
     size_t length;
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     uint8_t *file = wrap(built, 0, 0, &length);
     put(file + 16, 1, 0);
     put(file + 28, 3, 0);
@@ -287,7 +272,7 @@ static void tortured(struct import_built *built, uint32_t format, size_t stride)
 static void survives_torture(void **state)
 {
     struct import_built *built = *state;
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     tortured(built, 0, 331);
     tortured(built, 1, 3);
 }

@@ -358,28 +358,13 @@ static void refuses_subclusters_that_are_both(void **state)
     free(build.data);
 }
 
-static void build_stream(struct builder *b)
-{
-    build_header(b, "pc-q35-7.2");
-    build_ram_section(b, 1);
-    build_block_list(b, 4 * PAGE);
-    build_block(b, "pc.ram", 4 * PAGE);
-    build_ram_section_end(b);
-    build_ram_section(b, 3);
-    build_zero(b, "pc.ram", 0, 0);
-    build_page(b, "pc.ram", 2 * PAGE, 0x21);
-    build_ram_section_end(b);
-    import_build_stream_vcpu(b, 0);
-    build_finish(b);
-}
-
 static void gives_memory_through_the_clusters(void **state)
 {
     struct import_built *built = *state;
     struct qcow2_build build = {.version = 3, .cluster_bits = 10, .disk_size = 99999};
     struct resume_import *import = NULL;
     struct resume_phys phys;
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     qcow2_build_begin(&build);
     qcow2_build_snapshot(&build, "1", "only", 1, built->b.data, built->b.length);
     qcow2_build_end(&build);
@@ -402,7 +387,7 @@ static void survives_torture(void **state)
 {
     struct import_built *built = *state;
     struct qcow2_build build = {.version = 3, .cluster_bits = 9, .disk_size = 512};
-    build_stream(&built->b);
+    import_build_stream(&built->b);
     qcow2_build_begin(&build);
     qcow2_build_snapshot(&build, "1", "older", 1, built->b.data, built->b.length);
     qcow2_build_snapshot(&build, "2", "newer", 2, built->b.data, built->b.length);
