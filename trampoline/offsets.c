@@ -17,6 +17,7 @@
 int main(void)
 {
     CONSTANT(RESUME_HOME_CONTROL);
+    CONSTANT(RESUME_HOME_LAST);
     CONSTANT(RESUME_HOME_CODE);
     CONSTANT(RESUME_HOME_BLOCKS);
     CONSTANT(RESUME_BLOCK_HANDOFF);
@@ -29,6 +30,8 @@ int main(void)
     CONSTANT(RESUME_HANDOFF_VERSION);
     CONSTANT(RESUME_TRAMPOLINE_MAGIC);
     CONSTANT(RESUME_TRANSIT_DS);
+    CONSTANT(RESUME_TRANSIT_MOVING);
+    CONSTANT(RESUME_PAGE_SHIFT);
     CONSTANT(RESUME_HANDOFF_ACTIVE);
     CONSTANT(RESUME_HANDOFF_XSETBV);
     CONSTANT(RESUME_HANDOFF_XRSTOR);
@@ -113,6 +116,14 @@ int main(void)
     printf("%%define MSR_INDEX %llu\n", (unsigned long long)offsetof(struct resume_msr, index));
     printf("%%define MSR_FLAGS %llu\n", (unsigned long long)offsetof(struct resume_msr, flags));
     printf("%%define MSR_VALUE %llu\n", (unsigned long long)offsetof(struct resume_msr, value));
+    printf("%%define STEP_SIZE %llu\n", (unsigned long long)sizeof(struct resume_placement_step));
+    OFFSET(STEP, resume_placement_step, source);
+    OFFSET(STEP, resume_placement_step, destination);
+    OFFSET(STEP, resume_placement_step, pages);
+    OFFSET(LAST, resume_placement_last, count);
+    OFFSET(LAST, resume_placement_last, steps);
+    OFFSET(LIST, resume_placement_list, steps);
+    OFFSET(LIST, resume_placement_list, count);
     printf("%%define SPAN_SIZE %llu\n", (unsigned long long)sizeof(struct resume_span));
     printf("%%define SPAN_OFFSET %llu\n", (unsigned long long)offsetof(struct resume_span, offset));
     printf("%%define SPAN_LENGTH %llu\n", (unsigned long long)offsetof(struct resume_span, length));
@@ -130,6 +141,7 @@ int main(void)
     CONTROL(restored);
     CONTROL(failed);
     CONTROL(console);
+    CONTROL(moving);
 
     HANDOFF(flags);
     HANDOFF(stage);
@@ -178,6 +190,9 @@ int main(void)
     TRANSIT(protected_far);
     TRANSIT(long_far);
     TRANSIT(in_place);
+    TRANSIT(flags);
+    TRANSIT(steps);
+    TRANSIT(final);
 
     printf("%%define STARTUP_SIZE %llu\n", (unsigned long long)sizeof(struct resume_startup));
     STARTUP(entry);

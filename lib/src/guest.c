@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-#include <resume/guest.h>
+#include <resume/moving.h>
 
 #include "internal.h"
 
@@ -75,6 +75,11 @@ int resume_guest_plan(struct resume_guest *guest, const void *plan, size_t lengt
     return RESUME_OK;
 }
 
+void resume_guest_set_moving(struct resume_guest *guest, const struct resume_moving *moving)
+{
+    guest->moving = moving;
+}
+
 /* Read once before without an error. Returns 1 for a vCPU that is resumed. */
 static int active_vcpu(const struct resume_guest *guest, uint32_t index,
                        struct resume_vcpu *scratch)
@@ -120,6 +125,7 @@ int resume_guest_build(const struct resume_guest *guest, const struct resume_cpu
     input.last_out = guest->set.first;
     input.accel = guest->accel;
     input.debug_port = debug_port;
+    input.moving = guest->moving;
     err = resume_image_begin(&input, image, diag);
     for (uint32_t i = 0; err == RESUME_OK && i < guest->state.vcpu_count; i++) {
         if (active_vcpu(guest, i, scratch)) {

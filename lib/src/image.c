@@ -7,6 +7,7 @@
 #include "arch.h"
 #include "descriptor.h"
 #include "internal.h"
+#include "moving_map.h"
 #include "trampoline_header.h"
 #include "window.h"
 
@@ -50,7 +51,8 @@ static int input_is_sound(const struct resume_image_input *input)
            input->trampoline != NULL && input->home->length == input->layout->length &&
            (input->levels == 4 || input->levels == 5) && input->active_count > 0 &&
            input->active_count <= input->layout->vcpu_count &&
-           input->last_out < input->layout->vcpu_count;
+           input->last_out < input->layout->vcpu_count &&
+           (input->moving == NULL || resume_moving_is_sound(input->moving));
 }
 
 static uint64_t block_offset(const struct resume_image_layout *layout, uint32_t index)
@@ -106,6 +108,9 @@ static int fill_tables(const struct resume_image_input *input, uint8_t *image, u
         err = resume_paging_map(&builder, home->va, home->pa, home->length,
                                 RESUME_MAP_WRITE | RESUME_MAP_EXEC, diag);
     }
+    if (err == RESUME_OK && input->moving != NULL) {
+        err = resume_moving_map_last(input->moving, &builder, diag);
+    }
     if (err == RESUME_OK) {
         *ret_cr3 = builder.root_pa;
     }
@@ -137,6 +142,7 @@ int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
     control.home_pa = input->home->pa;
     control.home_length = input->home->length;
     control.refill_length = input->layout->landings;
+    control.moving = input->moving != NULL;
     control.own_idtr.limit = OWN_VECTORS * GATE_LENGTH - 1;
     control.own_idtr.base = input->home->va + RESUME_HOME_OWN_IDT;
     err = fill_code(input, image, diag);
@@ -145,6 +151,9 @@ int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
     }
     if (err == RESUME_OK) {
         memcpy(image + RESUME_HOME_CONTROL, &control, sizeof(control));
+    }
+    if (err == RESUME_OK && input->moving != NULL) {
+        memcpy(image + RESUME_HOME_LAST, input->moving->last, sizeof(*input->moving->last));
     }
     return err;
 }

@@ -3,6 +3,7 @@
 
 #include "arch.h"
 #include "internal.h"
+#include "moving_map.h"
 #include "trampoline_header.h"
 #include "window.h"
 
@@ -50,6 +51,10 @@ static int map_all(const struct resume_transit_input *input, struct resume_pagin
     };
     int err = RESUME_OK;
 
+    /* First, in the page sizes that its tables were counted for: it holds most of what follows. */
+    if (input->moving != NULL) {
+        err = resume_moving_map_ram(input->moving, builder, diag);
+    }
     for (uint32_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]) && err == RESUME_OK; i++) {
         if (ranges[i].length != 0) {
             err = resume_paging_map(builder, ranges[i].va, ranges[i].pa, ranges[i].length, rights,
@@ -106,6 +111,38 @@ static void fill_transit(const struct resume_transit_input *input,
     out->protected_far.selector = RESUME_TRANSIT_CS32;
     out->long_far.offset = (uint32_t)(code_pa + header->long_entry);
     out->long_far.selector = RESUME_TRANSIT_CS64;
+    if (input->moving != NULL) {
+        out->flags = RESUME_TRANSIT_MOVING;
+        out->steps = input->moving->steps;
+        out->final = input->moving->final;
+    }
+}
+
+/* Where the tables go: into the staging area, or the area for them. */
+static int begin_tables(const struct resume_transit_input *input, uint8_t *staging,
+                        struct resume_window *window, struct resume_arena *arena)
+{
+    const struct resume_moving *moving = input->moving;
+    struct resume_phys phys = {resume_window_page, window};
+
+    if (moving != NULL) {
+        *window = (struct resume_window){moving->tables, moving->tables_pa,
+                                         moving->tables_pages << RESUME_PAGE_SHIFT};
+        return resume_arena_init(arena, &phys, moving->tables_pa, (uint32_t)moving->tables_pages);
+    }
+    *window = (struct resume_window){staging, input->staging_pa, input->area->length};
+    return resume_arena_init(arena, &phys, input->staging_pa + input->area->tables,
+                             RESUME_STAGING_TABLE_PAGES);
+}
+
+static int moving_fits(const struct resume_moving *moving)
+{
+    return moving == NULL ||
+           (resume_moving_is_sound(moving) && moving->tables != NULL &&
+            resume_aligned(moving->tables_pa, RESUME_PAGE_SIZE) && moving->tables_pa < FOUR_GIB &&
+            moving->tables_pages != 0 &&
+            moving->tables_pages <= (FOUR_GIB - moving->tables_pa) >> RESUME_PAGE_SHIFT &&
+            moving->steps.steps != 0 && moving->final.steps != 0);
 }
 
 int resume_transit_build(const struct resume_transit_input *input, uint8_t *staging,
@@ -115,15 +152,16 @@ int resume_transit_build(const struct resume_transit_input *input, uint8_t *stag
     struct resume_paging_builder builder;
     struct resume_transit transit;
     struct resume_window window;
-    struct resume_phys phys = {resume_window_page, &window};
     struct resume_arena arena;
+    uint64_t at;
     int err;
 
     if (input == NULL || input->home == NULL || input->area == NULL || input->trampoline == NULL ||
         staging == NULL || (input->startup_pa != 0) != (startup != NULL) ||
         !resume_aligned(input->staging_pa | input->startup_pa | input->apic_pa, RESUME_PAGE_SIZE) ||
         input->staging_pa >= FOUR_GIB || input->area->length > FOUR_GIB - input->staging_pa ||
-        input->startup_pa >= ONE_MIB || (input->levels != 4 && input->levels != 5)) {
+        input->startup_pa >= ONE_MIB || (input->levels != 4 && input->levels != 5) ||
+        !moving_fits(input->moving)) {
         return RESUME_EINVAL;
     }
     if (collides(input->home, input->staging_pa, input->area->length) ||
@@ -133,15 +171,15 @@ int resume_transit_build(const struct resume_transit_input *input, uint8_t *stag
         return resume_fail(diag, RESUME_ECONFLICT, "transit", "staging", input->staging_pa,
                            input->staging_pa, input->home->pa, RESUME_NO_VCPU);
     }
+    if (input->moving != NULL && resume_moving_clashes(input->moving, input->home, &at)) {
+        return resume_fail(diag, RESUME_ECONFLICT, "transit", "home", at, input->home->va,
+                           input->home->pa, RESUME_NO_VCPU);
+    }
     err = resume_trampoline_header_read(input->trampoline, input->trampoline_length, &header, diag);
     if (err != RESUME_OK) {
         return err;
     }
-    window.bytes = staging;
-    window.base_pa = input->staging_pa;
-    window.length = input->area->length;
-    err = resume_arena_init(&arena, &phys, input->staging_pa + input->area->tables,
-                            RESUME_STAGING_TABLE_PAGES);
+    err = begin_tables(input, staging, &window, &arena);
     if (err == RESUME_OK) {
         err = resume_paging_builder_init(&builder, &arena, input->levels, 0, diag);
     }

@@ -25,6 +25,7 @@ struct resume_guest {
     struct resume_staging staging; /* how long the staging area is, and what lies where */
     uint32_t accel;                /* enum resume_accel of the machine that the state is from */
     uint32_t reserved;
+    const struct resume_moving *moving; /* resume_guest_set_moving; NULL after opening */
 };
 
 /*

@@ -11,6 +11,7 @@
 #ifndef RESUME_HANDOFF_H
 #define RESUME_HANDOFF_H
 
+#include <resume/placement.h>
 #include <resume/state.h>
 
 #ifdef __cplusplus
@@ -19,6 +20,7 @@ extern "C" {
 
 /* Layout of the part for all vCPUs, in bytes from the home's start. */
 #define RESUME_HOME_CONTROL 0x0000u /* struct resume_control */
+#define RESUME_HOME_LAST 0x0200u    /* struct resume_placement_last: the trampoline's copy */
 #define RESUME_HOME_OWN_IDT 0x0800u /* the trampoline's IDT: 32 gates */
 #define RESUME_HOME_CODE 0x1000u    /* the trampoline, at most three pages */
 #define RESUME_HOME_TABLES 0x4000u  /* page tables that map the home at its guest address */
@@ -48,7 +50,7 @@ extern "C" {
 
 #define RESUME_CONTROL_MAGIC UINT64_C(0x4c4f52544e4f434d) /* "MCONTROL" */
 #define RESUME_HANDOFF_MAGIC UINT64_C(0x46464f444e41484d) /* "MHANDOFF" */
-#define RESUME_HANDOFF_VERSION 2u
+#define RESUME_HANDOFF_VERSION 3u
 
 /* How far a vCPU has come; written to `stage`, quoted in fault reports. */
 enum resume_stage {
@@ -171,7 +173,9 @@ struct resume_control {
     uint32_t failed;
     uint32_t left;
     uint32_t console; /* lock of the debug console */
-    uint32_t reserved2;
+
+    /* 1 until the guest's memory is all in place; 0 from the beginning when nothing is moved. */
+    uint32_t moving;
 };
 
 /* For one vCPU: at its block's start. */
@@ -263,8 +267,12 @@ struct resume_transit {
     struct resume_far protected_far; /* 32-bit, paging about to be switched off */
     struct resume_far long_far;      /* 64-bit, on the transit tables */
     uint32_t in_place;               /* 1 once the home is: written by the first processor */
-    uint32_t reserved;
+    uint32_t flags;                  /* RESUME_TRANSIT_MOVING */
+    /* With that flag: what the first processor executes before it copies the home, and at the end. */
+    struct resume_placement_list steps;
+    struct resume_placement_list final;
 };
+#define RESUME_TRANSIT_MOVING UINT32_C(1) /* the guest's memory is put back: resume/moving.h */
 #define RESUME_TRANSIT_CS32 0x08u
 #define RESUME_TRANSIT_DS 0x10u
 #define RESUME_TRANSIT_CS64 0x18u
@@ -296,10 +304,14 @@ struct resume_trampoline_header {
 
 #ifdef __cplusplus
 static_assert(sizeof(struct resume_handoff) <= 0x1000, "the handoff has one page");
-static_assert(sizeof(struct resume_control) <= RESUME_HOME_OWN_IDT, "the IDT follows");
+static_assert(sizeof(struct resume_control) <= RESUME_HOME_LAST, "the last steps follow");
+static_assert(sizeof(struct resume_placement_last) <= RESUME_HOME_OWN_IDT - RESUME_HOME_LAST,
+              "the IDT follows");
 #else
 _Static_assert(sizeof(struct resume_handoff) <= 0x1000, "the handoff has one page");
-_Static_assert(sizeof(struct resume_control) <= RESUME_HOME_OWN_IDT, "the IDT follows");
+_Static_assert(sizeof(struct resume_control) <= RESUME_HOME_LAST, "the last steps follow");
+_Static_assert(sizeof(struct resume_placement_last) <= RESUME_HOME_OWN_IDT - RESUME_HOME_LAST,
+               "the IDT follows");
 #endif
 
 #ifdef __cplusplus

@@ -18,6 +18,8 @@
 extern "C" {
 #endif
 
+struct resume_moving; /* resume/moving.h */
+
 /* How a home is divided. */
 struct resume_image_layout {
     uint32_t vcpu_count;
@@ -50,14 +52,20 @@ struct resume_image_input {
     uint32_t accel;        /* enum resume_accel of the machine that the state is from */
     uint16_t debug_port;   /* I/O port of a debug console, 0 = none */
     uint16_t reserved;
+    /* NULL: the guest's memory is in place already. Of it `last`, `frames` and their count count. */
+    const struct resume_moving *moving;
 };
 
 /*
  * resume_image_begin - fill what is common: control, IDT, trampoline, page tables; all blocks empty.
  * @image: home->length bytes, 4 KiB aligned, to be copied to home->pa; contents are undefined on
  * failure.
+ * With `moving` the tables identity-map the RAM that the last steps name, with 2 MiB pages where
+ * that is RAM throughout.
  * Errors: EINVAL, EMAGIC / EVERSION / ETRUNC / ENOSPC (the trampoline binary), those of
- * resume_paging_map.
+ * resume_paging_map; with `moving` ENOSPC (diag: field = "last": the tables' pages do not suffice to
+ * map the last steps; offset = address of the range that did not fit), ECONFLICT (diag: field =
+ * "last", offset = address of a range that is no RAM).
  */
 int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
                        struct resume_diag *diag);
@@ -108,17 +116,22 @@ struct resume_transit_input {
     uint64_t cr4;        /* CR4 as the firmware runs */
     uint32_t levels;     /* of the guest's page tables: 4 or 5 */
     uint32_t reserved;
+    const struct resume_moving *moving; /* NULL: the guest's memory is in place already */
 };
 
 /*
  * resume_transit_build - fill transit parameters, transit tables and, when there is one, the page where
  * other processors begin.
+ * With `moving` the transit tables are in moving->tables, not in the staging area, and identity-map
+ * all RAM of moving->frames.
  * @staging: area->length bytes at physical address staging_pa. The image's part of it is not touched,
  * and may be built before or after.
  * @startup: the page at startup_pa, or NULL when that is 0.
  * Errors: EINVAL (also: the staging area is not below 4 GiB), ECONFLICT (staging, startup page and
  * home overlap, physically or where the home's guest address equals a physical one: try another
- * place), EMAGIC / EVERSION / ETRUNC (the trampoline binary), those of resume_paging_map.
+ * place; with `moving` also, with field = "home": the home's guest address equals the physical one
+ * of RAM, offset = that; another place is of no use then), EMAGIC / EVERSION / ETRUNC (the
+ * trampoline binary), those of resume_paging_map.
  */
 int resume_transit_build(const struct resume_transit_input *input, uint8_t *staging,
                          uint8_t *startup, struct resume_diag *diag);
