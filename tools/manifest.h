@@ -24,6 +24,7 @@
 #define MANIFEST_RANGE_MAX 256
 #define MANIFEST_FEATURE_MAX 128
 #define MANIFEST_FILE_MAX 16
+#define MANIFEST_VCPU_MAX 256
 #define MANIFEST_HASH_LENGTH 32 /* hexadecimal digits of XXH3-128 */
 
 /* How guest-physical addresses reach a RAM block. */
@@ -103,6 +104,22 @@ int manifest_write(const struct manifest *manifest, const char *directory,
  * is missing, is a *.partial, or has no manifest is told apart.
  */
 int manifest_read(struct manifest *out, const char *directory, struct report_failure *failure);
+
+/* What the facts for the host in a snapshot image (docs/IMAGE.md) have besides a manifest. */
+struct manifest_image {
+    uint64_t home_pa; /* where the vCPUs wait: guest-physical, whole pages */
+    uint64_t home_length;
+    bool dormant[MANIFEST_VCPU_MAX]; /* vCPUs that the guest has never started */
+};
+
+/*
+ * manifest_read_image - the same from the facts for the host in a snapshot image: @length bytes of JSON
+ * at @text, which are not trusted either. There are no files in @out.
+ * @path: of the image, for messages. @out, @image: untouched on failure.
+ * Failures: EXIT_CODE_REFUSED with the field that is wrong, EXIT_CODE_ENVIRONMENT.
+ */
+int manifest_read_image(struct manifest *out, struct manifest_image *image, const char *text,
+                        size_t length, const char *path, struct report_failure *failure);
 
 /*
  * manifest_verify - do the files have the sizes and checksums of the manifest?

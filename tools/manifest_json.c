@@ -15,6 +15,9 @@
 
 #define MANIFEST_SIZE_MAX (4 << 20)
 
+#define KIND_SNAPSHOT "libresume snapshot"
+#define KIND_IMAGE "libresume image"
+
 static const char *const kind_names[] = {
     [MANIFEST_RANGE_RAM] = "ram", [MANIFEST_RANGE_ROM] = "rom", [MANIFEST_RANGE_ROMD] = "romd"};
 #define KIND_COUNT (sizeof(kind_names) / sizeof(kind_names[0]))
@@ -72,7 +75,7 @@ static json_t *to_json(const struct manifest *manifest)
     json_t *qemu = json_pack("{s:[i,i,i],s:s}", "version", manifest->qemu_version[0],
                              manifest->qemu_version[1], manifest->qemu_version[2], "package",
                              manifest->qemu_package);
-    return json_pack("{s:s,s:I,s:s,s:o,s:o,s:o}", "kind", "libresume snapshot", "format",
+    return json_pack("{s:s,s:I,s:s,s:o,s:o,s:o}", "kind", KIND_SNAPSHOT, "format",
                      (json_int_t)manifest->format, "tool", manifest->tool, "qemu", qemu, "machine",
                      machine_to_json(manifest), "files", files);
 }
@@ -128,7 +131,9 @@ int manifest_write(const struct manifest *manifest, const char *directory,
 
 /* A reader over one JSON object. The first trouble is kept. */
 struct reader {
-    const char *path; /* of the file */
+    const char *path;   /* of the file */
+    const char *advice; /* what to do when something is wrong */
+    bool image;         /* facts for the host in a snapshot image: another kind, without files */
     struct report_failure *failure;
     int result;
 };
@@ -136,9 +141,8 @@ struct reader {
 static void reader_fail(struct reader *reader, const char *field, const char *why)
 {
     if (reader->result == 0)
-        reader->result =
-            report_fail(reader->failure, EXIT_CODE_REFUSED, "read manifest", reader->path,
-                        "the snapshot is damaged: take it again", "\"%s\" %s", field, why);
+        reader->result = report_fail(reader->failure, EXIT_CODE_REFUSED, "read manifest",
+                                     reader->path, reader->advice, "\"%s\" %s", field, why);
 }
 
 static void get_string(struct reader *reader, const json_t *object, const char *key, char *out,
@@ -286,8 +290,10 @@ static void read_qemu(struct reader *reader, const json_t *qemu, struct manifest
 static void read_root(struct reader *reader, const json_t *root, struct manifest *out)
 {
     const char *kind = json_string_value(json_object_get(root, "kind"));
-    if (kind == NULL || strcmp(kind, "libresume snapshot") != 0) {
-        reader_fail(reader, "kind", "is not \"libresume snapshot\": this is another kind of file");
+    if (kind == NULL || strcmp(kind, reader->image ? KIND_IMAGE : KIND_SNAPSHOT) != 0) {
+        reader_fail(reader, "kind",
+                    reader->image ? "is not \"" KIND_IMAGE "\": this is another kind of file"
+                                  : "is not \"" KIND_SNAPSHOT "\": this is another kind of file");
         return;
     }
     get_u32(reader, root, "format", false, &out->format);
@@ -308,11 +314,73 @@ static void read_root(struct reader *reader, const json_t *root, struct manifest
     get_string(reader, machine, "cpu_type", out->cpu_type, sizeof(out->cpu_type));
     read_features(reader, json_object_get(machine, "cpu_features"), out);
     read_ranges(reader, json_object_get(machine, "memory_map"), out);
+    if (reader->image)
+        return;
     read_files(reader, json_object_get(root, "files"), out);
     static const char *const required[] = {MANIFEST_STREAM, MANIFEST_STATE, MANIFEST_PLAN};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
         if (manifest_find_file(out, required[i]) == NULL)
             reader_fail(reader, required[i], "is not among its files");
+}
+
+/* Where the vCPUs wait, and which of them do not. */
+static void read_image(struct reader *reader, const json_t *root, const struct manifest *manifest,
+                       struct manifest_image *out)
+{
+    const json_t *home = json_object_get(root, "home");
+    const json_t *dormant = json_object_get(root, "dormant");
+    get_hex(reader, home, "base", UINT64_MAX, &out->home_pa);
+    get_hex(reader, home, "length", UINT64_MAX, &out->home_length);
+    if (manifest->cpu_count > MANIFEST_VCPU_MAX)
+        reader_fail(reader, "cpu_count", "is out of range");
+    if (!json_is_array(dormant)) {
+        reader_fail(reader, "dormant", "is missing or no list");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(dormant) && reader->result == 0; i++) {
+        const json_t *index = json_array_get(dormant, i);
+        const json_int_t value = json_integer_value(index);
+        if (!json_is_integer(index) || value < 0 || (uint64_t)value >= manifest->cpu_count)
+            reader_fail(reader, "dormant", "has something that is no number of a vCPU");
+        else
+            out->dormant[value] = true;
+    }
+}
+
+/* @image: filled if the reader's facts are those of an image. */
+static int read_text(struct reader *reader, const char *text, size_t length, struct manifest *out,
+                     struct manifest_image *image)
+{
+    struct manifest_image facts = {0};
+    json_error_t error;
+    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        return report_fail(reader->failure, EXIT_CODE_REFUSED, "read manifest", reader->path,
+                           reader->advice, "line %d: %s", error.line, error.text);
+    struct manifest *manifest = calloc(1, sizeof(*manifest));
+    if (manifest == NULL)
+        reader->result = report_fail_memory(reader->failure, "read manifest");
+    else
+        read_root(reader, root, manifest);
+    if (reader->result == 0 && reader->image)
+        read_image(reader, root, manifest, &facts);
+    json_decref(root);
+    if (reader->result == 0)
+        *out = *manifest;
+    if (reader->result == 0 && reader->image)
+        *image = facts;
+    free(manifest);
+    return reader->result;
+}
+
+int manifest_read_image(struct manifest *out, struct manifest_image *image, const char *text,
+                        size_t length, const char *path, struct report_failure *failure)
+{
+    struct reader reader = {.path = path,
+                            .advice = "the image is damaged: use another copy",
+                            .image = true,
+                            .failure = failure};
+    return read_text(&reader, text, length, out, image);
 }
 
 /* Reads the whole file, at most MANIFEST_SIZE_MAX bytes. @ret is to be freed. */
@@ -394,24 +462,11 @@ static int read_path(struct manifest *out, const char *directory, const char *pa
         result = load_text(path, &text, &length, failure);
     if (result != 0)
         return result;
-    json_error_t error;
-    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    struct reader reader = {
+        .path = path, .advice = "the snapshot is damaged: take it again", .failure = failure};
+    result = read_text(&reader, text, length, out, NULL);
     free(text);
-    if (root == NULL)
-        return report_fail(failure, EXIT_CODE_REFUSED, "read manifest", path,
-                           "the snapshot is damaged: take it again", "line %d: %s", error.line,
-                           error.text);
-    struct manifest *manifest = calloc(1, sizeof(*manifest));
-    struct reader reader = {.path = path, .failure = failure};
-    if (manifest == NULL)
-        reader.result = report_fail_memory(failure, "read manifest");
-    else
-        read_root(&reader, root, manifest);
-    json_decref(root);
-    if (reader.result == 0)
-        *out = *manifest;
-    free(manifest);
-    return reader.result;
+    return result;
 }
 
 int manifest_read(struct manifest *out, const char *directory, struct report_failure *failure)

@@ -322,6 +322,80 @@ static void machines_are_compared(void **state)
     assert_differs(fixture, "memory map", "");
 }
 
+/* Facts for the host, with room for the @extra members. */
+static char *facts_text(const char *kind, const char *cpu_count, const char *extra)
+{
+    char *text = NULL;
+    assert_true(
+        asprintf(&text,
+                 "{\"kind\": \"%s\", \"format\": 1, \"tool\": \"resumectl 0.1.0\","
+                 " \"qemu\": {\"version\": [7, 2, 22], \"package\": \"\"},"
+                 " \"machine\": {\"type\": \"pc-q35-7.2\", \"accelerator\": \"tcg\","
+                 " \"memory_size\": \"0x8000000\", \"cpu_count\": %s,"
+                 " \"cpu_type\": \"qemu64-x86_64-cpu\", \"cpu_features\": [], \"memory_map\":"
+                 " [{\"base\": \"0x0\", \"length\": \"0x8000000\", \"kind\": \"ram\","
+                 " \"block\": \"pc.ram\", \"offset\": \"0x0\"}]}%s}",
+                 kind, cpu_count, extra) >= 0);
+    return text;
+}
+
+#define FACTS_HOME ", \"home\": {\"base\": \"0x2000\", \"length\": \"0x18000\"}"
+
+static void facts_of_images_are_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct report_failure failure = {0};
+    struct manifest_image image;
+    memset(&image, 0xff, sizeof(image));
+    char *text = facts_text("libresume image", "4", FACTS_HOME ", \"dormant\": [1, 3]");
+    if (manifest_read_image(&fixture->other, &image, text, strlen(text), "vm.rsm", &failure) != 0)
+        fail_msg("%s", failure.why);
+    free(text);
+    assert_int_equal(fixture->other.memory_size, 0x8000000);
+    assert_int_equal(fixture->other.cpu_count, 4);
+    assert_string_equal(fixture->other.range[0].block, "pc.ram");
+    assert_int_equal(fixture->other.file_count, 0);
+    assert_int_equal(image.home_pa, 0x2000);
+    assert_int_equal(image.home_length, 0x18000);
+    for (uint32_t i = 0; i < MANIFEST_VCPU_MAX; i++)
+        assert_int_equal(image.dormant[i], i == 1 || i == 3);
+}
+
+static void facts_of_images_are_not_trusted(void **state)
+{
+    static const struct {
+        const char *kind;
+        const char *cpu_count;
+        const char *extra;
+        const char *why;
+    } cases[] = {
+        {"libresume snapshot", "4", FACTS_HOME ", \"dormant\": []", "is not \"libresume image\""},
+        {"libresume image", "257", FACTS_HOME ", \"dormant\": []", "\"cpu_count\" is out of"},
+        {"libresume image", "4", FACTS_HOME, "\"dormant\" is missing"},
+        {"libresume image", "4", FACTS_HOME ", \"dormant\": [4]", "no number of a vCPU"},
+        {"libresume image", "4", FACTS_HOME ", \"dormant\": [-1]", "no number of a vCPU"},
+        {"libresume image", "4", FACTS_HOME ", \"dormant\": [\"1\"]", "no number of a vCPU"},
+        {"libresume image", "4", ", \"dormant\": []", "\"base\" is missing"},
+        {"libresume image", "4", ", \"home\": {\"base\": \"0x0\"}, \"dormant\": []",
+         "\"length\" is missing"},
+        {"libresume image", "4", ", \"home\": 1,", "line 1"},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct report_failure failure = {0};
+        struct manifest_image image;
+        char *text = facts_text(cases[i].kind, cases[i].cpu_count, cases[i].extra);
+        assert_int_equal(
+            manifest_read_image(&fixture->other, &image, text, strlen(text), "vm.rsm", &failure),
+            -EXIT_CODE_REFUSED);
+        if (strstr(failure.why, cases[i].why) == NULL)
+            fail_msg("case %zu: %s", i, failure.why);
+        assert_string_equal(failure.where, "vm.rsm");
+        assert_string_equal(failure.advice, "the image is damaged: use another copy");
+        free(text);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -333,6 +407,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_manifests_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_directories_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(machines_are_compared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(facts_of_images_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(facts_of_images_are_not_trusted, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
