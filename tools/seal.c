@@ -190,9 +190,12 @@ static uint64_t align(uint64_t value, uint64_t unit)
 /* Lays out the structures in the header. @ret_length: their bytes with padding, without the tag. */
 static int lay_out(struct seal *seal, uint64_t offset, size_t *ret_length)
 {
-    const uint64_t lengths[RESUME_SEALED_PARTS] = {
-        seal->state_length, seal->plan_length, make_map(seal, NULL) * RESUME_SEALED_MAP_SIZE,
-        make_runs(seal, NULL) * RESUME_SEALED_RUN_SIZE, seal->chunks * RESUME_SEALED_INDEX_SIZE};
+    const uint64_t lengths[RESUME_SEALED_PARTS] = {seal->state_length,
+                                                   seal->plan_length,
+                                                   make_map(seal, NULL) * RESUME_SEALED_MAP_SIZE,
+                                                   make_runs(seal, NULL) * RESUME_SEALED_RUN_SIZE,
+                                                   seal->chunks * RESUME_SEALED_INDEX_SIZE,
+                                                   seal->changes_length};
     uint64_t end = 0;
     for (unsigned i = 0; i < RESUME_SEALED_PARTS; i++) {
         end = align(end, RESUME_SEALED_ALIGN);
@@ -234,6 +237,9 @@ static int write_structures(struct seal *seal, uint64_t offset, size_t length)
     make_runs(seal, data + part_at(seal, RESUME_SEALED_PART_RUNS));
     memcpy(data + part_at(seal, RESUME_SEALED_PART_INDEX), seal->index,
            (size_t)seal->chunks * RESUME_SEALED_INDEX_SIZE);
+    if (seal->changes_length != 0)
+        memcpy(data + part_at(seal, RESUME_SEALED_PART_CHANGES), seal->changes,
+               seal->changes_length);
     protect_apply(sealed ? RESUME_SEALED_CHACHA20_POLY1305 : RESUME_SEALED_CHECKSUM,
                   seal->keys.structures, PROTECT_STRUCTURES, 0, seal->header, sizeof(seal->header),
                   data, length, data + length);
@@ -267,6 +273,7 @@ static int write_public(struct seal *seal, size_t field, size_t hash_field,
                         int (*write)(struct seal *seal))
 {
     const uint64_t begin = seal->out.position;
+    seal->part = begin;
     br_sha256_init(&seal->out.hash);
     seal->out.hashing = true;
     int result = write(seal);
@@ -395,6 +402,9 @@ int seal_run(const struct seal_options *options, struct seal_result *out,
         close(seal->stream_fd);
     if (seal->state != NULL)
         resume_sealed_wipe(seal->state, seal->state_length);
+    if (seal->changes != NULL)
+        resume_sealed_wipe(seal->changes, seal->changes_room);
+    free(seal->changes);
     free(seal->state);
     free(seal->plan);
     free(seal->active);

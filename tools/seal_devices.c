@@ -2,6 +2,7 @@
 /*
  * The device sections, as the host gets to see them: without the registers of vCPUs that firmware
  * resumes. What the hypervisor had yet to deliver to such a vCPU is kept where the splice looks for it.
+ * All that is left out or changed is taken down for those who have the key.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -16,6 +17,52 @@
 static int append(struct seal *seal, const void *data, size_t length)
 {
     return seal_output_append(&seal->out, data, length, seal->failure);
+}
+
+int seal_change(struct seal *seal, size_t removed, const void *bytes, size_t added)
+{
+    const size_t padded =
+        (added + RESUME_SEALED_ALIGN - 1) / RESUME_SEALED_ALIGN * RESUME_SEALED_ALIGN;
+    const size_t need = seal->changes_length + RESUME_SEALED_CHANGE_SIZE + padded;
+    if (removed == 0 && added == 0)
+        return 0;
+    if (need > seal->changes_room) {
+        /* Not realloc: the old memory is to be wiped. */
+        const size_t room = 2 * need;
+        uint8_t *grown = calloc(1, room);
+        if (grown == NULL)
+            return report_fail_memory(seal->failure, SEAL_WHAT);
+        if (seal->changes != NULL) {
+            memcpy(grown, seal->changes, seal->changes_length);
+            resume_sealed_wipe(seal->changes, seal->changes_room);
+        }
+        free(seal->changes);
+        seal->changes = grown;
+        seal->changes_room = room;
+    }
+    uint8_t *entry = seal->changes + seal->changes_length;
+    seal_put(entry + RESUME_SEALED_CHANGE_OFFSET, seal->out.position - seal->part, 8);
+    seal_put(entry + RESUME_SEALED_CHANGE_REMOVED, removed, 4);
+    seal_put(entry + RESUME_SEALED_CHANGE_ADDED, added, 4);
+    memcpy(entry + RESUME_SEALED_CHANGE_SIZE, bytes, added);
+    seal->changes_length = need;
+    return 0;
+}
+
+/* Appends @length bytes at @data where the stream has those at @source: what differs is a change. */
+static int append_changed(struct seal *seal, const uint8_t *data, const uint8_t *source,
+                          size_t length)
+{
+    size_t begin = 0;
+    size_t end = length;
+    while (begin < length && data[begin] == source[begin])
+        begin++;
+    while (end > begin && data[end - 1] == source[end - 1])
+        end--;
+    int result = append(seal, data, begin);
+    if (result == 0)
+        result = seal_change(seal, end - begin, source + begin, end - begin);
+    return result == 0 ? append(seal, data + begin, length - begin) : result;
 }
 
 /* Index of the vCPU that the section belongs to: the n-th of its name is the n-th vCPU's. */
@@ -84,7 +131,7 @@ static int write_changed(struct seal *seal, const struct vmdesc *desc,
     if (result == 0)
         result = append(seal, tail + section->start, section->payload - section->start);
     if (result == 0)
-        result = append(seal, payload, section->payload_length);
+        result = append_changed(seal, payload, tail + section->payload, section->payload_length);
     if (result == 0)
         result = append(seal, tail + footer, section->end - footer);
     free(payload);
@@ -116,7 +163,10 @@ static int write_description(struct seal *seal, const struct vmdesc *desc)
     const uint8_t header[6] = {STREAM_TYPE_EOF,         STREAM_TYPE_VMDESC,
                                (uint8_t)(length >> 24), (uint8_t)(length >> 16),
                                (uint8_t)(length >> 8),  (uint8_t)length};
-    int result = append(seal, header, sizeof(header));
+    int result = seal_change(seal, sizeof(header) + length, desc->tail + desc->eof,
+                             desc->tail_length - desc->eof);
+    if (result == 0)
+        result = append(seal, header, sizeof(header));
     if (result == 0)
         result = append(seal, text, length);
     free(text);
@@ -135,7 +185,10 @@ static int write_sections(struct seal *seal, const struct vmdesc *desc)
         result = append(seal, desc->tail + at, section->start - at);
         if (result == 0 && of_vcpu && index < seal->vcpus && seal->active[index])
             result = write_changed(seal, desc, section);
-        else if (result == 0 && !is_left_out(seal, desc, section))
+        else if (result == 0 && is_left_out(seal, desc, section))
+            result =
+                seal_change(seal, 0, desc->tail + section->start, section->end - section->start);
+        else if (result == 0)
             result = append(seal, desc->tail + section->start, section->end - section->start);
         at = section->end;
     }

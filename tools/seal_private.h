@@ -59,6 +59,10 @@ struct seal {
     uint64_t chunks;
     struct protect_keys keys;
     struct seal_output out;
+    uint64_t part;    /* file offset of the piece for the host that is being written */
+    uint8_t *changes; /* what it lacks, or has otherwise than the stream; secret */
+    size_t changes_length;
+    size_t changes_room;
     uint8_t header[RESUME_SEALED_HEADER_SIZE];
 };
 
@@ -88,6 +92,13 @@ int seal_pass(struct seal *seal);
 
 /* seal_devices - append the device sections to the output, but for the registers of active vCPUs. */
 int seal_devices(struct seal *seal);
+
+/*
+ * seal_change - take down that the device part has @removed bytes where the next byte will be appended to
+ * the output, in place of which the stream has the @added bytes at @bytes. Such a place is behind all
+ * earlier ones. Call it before these @removed bytes are appended.
+ */
+int seal_change(struct seal *seal, size_t removed, const void *bytes, size_t added);
 
 /* seal_chunks - append the chunks, and make the index. */
 int seal_chunks(struct seal *seal);

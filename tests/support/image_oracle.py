@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""image_oracle.py samples DIRECTORY | compare SNAPSHOT IMAGE [KEY-FILE]
+"""image_oracle.py samples DIRECTORY | compare SNAPSHOT IMAGE [KEY-FILE] | same STREAM STREAM
 
 Writes and reads snapshot images from docs/IMAGE.md alone, with other implementations of everything:
 the cryptography of Python's `cryptography`, hashes and compression of shared libraries.
@@ -8,6 +8,8 @@ the cryptography of Python's `cryptography`, hashes and compression of shared li
 samples: images for the tests, good and bad, and `cases`: a line for each with its file, its key or "-",
 the number of the error that reading it must end in, and the structure that must be named.
 compare: does the image have, bit for bit, what the snapshot directory has? The stream is read here too.
+same: have two streams the same content? All pages and all that is before and behind the RAM; only the order
+of the pages may differ.
 """
 import ctypes
 import ctypes.util
@@ -127,6 +129,8 @@ class Image:
         self.runs = [(1, 1), (5, 3), (20, 10), (159, 1), (256, 30), (300, 1), (0x100000, 13),
                      (0x10003f, 1)]
         self.state, self.plan = b"a state blob" * 30, b"a plan!" * 5
+        # Offset in the device part, bytes removed there, bytes added.
+        self.changes = [(10, 4, b"four"), (14, 0, b"twenty-one more bytes"), (600, 50, b"")]
         self.host, self.devices = b'{"facts": "of the host"}', b"a device part" * 50
         self.vcpus = 2
         self.header_hook = self.index_hook = self.structures_hook = self.chunk_hook = None
@@ -153,7 +157,9 @@ class Image:
             runs += struct.pack("<QQQ", first, count, content)
             content += count
         parts = [self.state, self.plan, b"".join(struct.pack("<QQ", *entry) for entry in self.map),
-                 runs, bytes(32 * len(groups))]
+                 runs, bytes(32 * len(groups)), b"".join(
+                     struct.pack("<QII", offset, removed, len(added)) + added + bytes(-len(added) % 8)
+                     for offset, removed, added in self.changes)]
         table, plain = b"", b""
         for part in parts:
             plain += bytes(-len(plain) % 8)
@@ -199,13 +205,14 @@ class Image:
 
 
 def read(data, key):
-    """{page number: content}, and the parts (host, devices, state, plan, map). Raises on damage."""
+    """{page number: content}, and the parts (host, devices, state, plan, map, changes). Raises on
+    damage."""
     header = data[:HEADER]
     (magic, major, _, compatible, length, total, protection, compression, chunk_pages, vcpus, content,
      chunks, _) = struct.unpack_from("<8sHHHHQIIIIQQQ", header)
     assert (magic, major, compatible, length) == (b"RSMIMAGE", 1, 0, HEADER), "header"
     assert total == len(data) and (protection == 1) == (key is not None), "length or protection"
-    assert vcpus > 0 and header[320:] == bytes(HEADER - 320), "reserved"
+    assert vcpus > 0 and header[336:] == bytes(HEADER - 336), "reserved"
     salt = header[64:96]
     keys = [None, None]
     if key is not None:
@@ -221,10 +228,10 @@ def read(data, key):
     assert hashlib.sha256(public[1]).digest() == header[176:208], "hash of the device part"
     plain = unprotect(keys[0], 1, 0, header, data[at:begin - 16], data[begin - 16:begin])
     parts = []
-    for i in range(5):
+    for i in range(6):
         offset, length = struct.unpack_from("<QQ", header, 240 + 16 * i)
         parts.append(plain[offset:offset + length])
-    state, plan, memory, runs, index = parts
+    state, plan, memory, runs, index, changes = parts
     places = []
     for first, count, before in struct.iter_unpack("<QQQ", runs):
         assert before == len(places), "content of a run"
@@ -243,7 +250,27 @@ def read(data, key):
             pages[page] = chunk[i * PAGE:(i + 1) * PAGE]
         end += stored
     assert end == total and len(pages) == content, "chunks"
-    return pages, public + [state, plan, ranges]
+    return pages, public + [state, plan, ranges, changes_of(changes)]
+
+
+def changes_of(part):
+    changes, at = [], 0
+    while at < len(part):
+        offset, removed, added = struct.unpack_from("<QII", part, at)
+        changes.append((offset, removed, part[at + 16:at + 16 + added]))
+        at += 16 + added + -added % 8
+    assert at == len(part), "changes"
+    return changes
+
+
+def apply(changes, data):
+    """The device part as it was, but for the pages."""
+    out, at = b"", 0
+    for offset, removed, added in changes:
+        assert offset >= at and offset + removed <= len(data), "order of the changes"
+        out += data[at:offset] + added
+        at = offset + removed
+    return out + data[at:]
 
 
 def field(offset, layout, value):
@@ -256,7 +283,8 @@ def word(part, offset, value, layout="<Q"):
     """A hook that changes a number in a part of the structures, before they are protected."""
     def change(image):
         def hook(plain):
-            lengths = [len(image.state), len(image.plan), 16 * len(image.map), 24 * len(image.runs)]
+            lengths = [len(image.state), len(image.plan), 16 * len(image.map), 24 * len(image.runs),
+                       32 * -(-len(image.pages()) // image.chunk_pages)]
             at = 0
             for length in lengths[:part]:
                 at += length + -length % 8
@@ -377,6 +405,15 @@ BAD = [
     ("index-long", hooked("index_hook", lengthen), ELENGTH, "chunk index"),
     ("index-empty", hooked("index_hook", empty), ELENGTH, "chunk index"),
     ("index-reserved", hooked("index_hook", reserve), ERESERVED, "chunk index"),
+    ("change-order", word(5, 24, 13), EORDER, "changes"),
+    ("change-outside", word(5, 64, 650), ECONSISTENT, "changes"),
+    ("change-huge", word(5, 64, (1 << 64) - 1), ECONSISTENT, "changes"),
+    ("change-removed", word(5, 64 + 8, 51, "<I"), ECONSISTENT, "changes"),
+    ("change-added", word(5, 64 + 12, 1, "<I"), ELENGTH, "changes"),
+    ("change-added-huge", word(5, 12, (1 << 32) - 1, "<I"), ELENGTH, "changes"),
+    ("change-empty", word(5, 64 + 8, 0, "<I"), ELENGTH, "changes"),
+    ("change-padding", word(5, 20, 1, "<B"), ERESERVED, "changes"),
+    ("change-rest", hooked("header_hook", field(328, "<Q", 88)), ELENGTH, "changes"),
     ("tags-swapped", hooked("index_hook", swap_tags), EAUTH, "chunk"),
     ("bomb", hooked("chunk_hook", bomb(LZ4, 256 * PAGE)), EDATA, "chunk"),
     ("short", hooked("chunk_hook", bomb(LZ4, 100)), EDATA, "chunk"),
@@ -423,6 +460,9 @@ def samples(directory):
     stateless = Image()
     stateless.state = b""
     put("bad-no-state", stateless.build(), KEY, EMISSING, "image structures")
+    unchanged = Image()
+    unchanged.changes = []
+    put("sealed-unchanged", unchanged.build(), KEY, OK)
     magic = Image()
     magic.header_hook = field(0, "<B", 0)
     put("bad-magic", magic.build(), KEY, EMAGIC, "image header")
@@ -482,15 +522,17 @@ def compare(snapshot, image, key):
             return file.read()
 
     with open(image, "rb") as file:
-        pages, (host, devices, state, plan, ranges) = read(file.read(), key)
+        pages, (host, devices, state, plan, ranges, changes) = read(file.read(), key)
     facts, manifest = json.loads(host), json.loads(load("manifest.json"))
     stream = load("stream")
-    source, blocks, _ = pages_of(stream)
-    kept, kept_blocks, _ = pages_of(devices)
+    source, blocks, tail = pages_of(stream)
+    kept, kept_blocks, kept_tail = pages_of(devices)
     assert state == load("state.rsm") and plan == load("plan.rsm"), "state or plan differ"
     assert facts["kind"] == "libresume image" and "files" not in facts, "facts of the host"
     assert facts["machine"] == manifest["machine"], "machine"
     assert kept_blocks == blocks, "the device part has other blocks"
+    assert not changes or changes[0][0] >= kept_tail, "a change before the device sections"
+    assert apply(changes, devices)[kept_tail:] == stream[tail:], "what the changes give"
     wanted, places = {}, set()
     for entry in facts["machine"]["memory_map"]:
         base, length, offset = (int(entry[name], 16) for name in ("base", "length", "offset"))
@@ -514,6 +556,22 @@ def compare(snapshot, image, key):
     print(f"{len(pages)} pages, {len(kept)} of the host's, {len(hidden)} vCPUs hidden")
 
 
+def same(left, right):
+    found = []
+    for name in (left, right):
+        with open(name, "rb") as file:
+            stream = file.read()
+        pages, blocks, tail = pages_of(stream)
+        begin = stream.index(b"\x03ram")
+        # Pages that are not there are zero.
+        pages = {place: page for place, page in pages.items() if page != bytes(PAGE)}
+        found.append((stream[:begin], list(blocks.items()), pages, stream[tail:]))
+    for name, one, other in zip(("header", "RAM blocks", "pages", "device sections or description"),
+                                *found):
+        assert one == other, f"{name} differ"
+    print(f"{len(found[0][2])} pages that are not zero, and {len(found[0][3])} bytes behind them")
+
+
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "samples":
         samples(sys.argv[2])
@@ -523,6 +581,8 @@ def main():
             with open(sys.argv[4], "rb") as file:
                 key = file.read()
         compare(sys.argv[2], sys.argv[3], key)
+    elif len(sys.argv) == 4 and sys.argv[1] == "same":
+        same(sys.argv[2], sys.argv[3])
     else:
         sys.exit(__doc__)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * Memory map, runs and chunk index. They come out of structures that were authenticated, but whoever
+ * Memory map, runs, chunk index, changes. They come out of structures that were authenticated, but whoever
  * sealed them may have been wrong, and without a key anybody can: nothing may depend on them unchecked.
  */
 #include "internal.h"
@@ -148,6 +148,55 @@ static int check_index(const struct resume_sealed *image, uint64_t count, struct
     return RESUME_OK;
 }
 
+uint64_t resume_sealed_change(const struct resume_sealed *image, uint64_t at,
+                              struct resume_sealed_change *out)
+{
+    const uint8_t *entry = image->structures + image->header->part[RESUME_SEALED_PART_CHANGES] + at;
+    *out = (struct resume_sealed_change){
+        .offset = resume_load_le64(entry + RESUME_SEALED_CHANGE_OFFSET),
+        .removed = resume_load_le32(entry + RESUME_SEALED_CHANGE_REMOVED),
+        .added = resume_load_le32(entry + RESUME_SEALED_CHANGE_ADDED),
+        .bytes = entry + RESUME_SEALED_CHANGE_SIZE};
+    const uint64_t length = RESUME_SEALED_CHANGE_SIZE + (uint64_t)out->added;
+    return at + (length + RESUME_SEALED_ALIGN - 1) / RESUME_SEALED_ALIGN * RESUME_SEALED_ALIGN;
+}
+
+/* Firmware has no use for the changes: only that each is where it can be looked at. */
+static int check_changes(const struct resume_sealed *image, struct resume_diag *diag)
+{
+    static const char where[] = "changes";
+    const struct resume_sealed_header *header = image->header;
+    const uint64_t length = header->part_length[RESUME_SEALED_PART_CHANGES];
+    uint64_t end = 0; /* in the device part */
+    uint64_t at = 0;
+    while (at < length) {
+        struct resume_sealed_change change;
+        if (length - at < RESUME_SEALED_CHANGE_SIZE)
+            return fail(diag, RESUME_ELENGTH, where, "entry", at, length - at,
+                        RESUME_SEALED_CHANGE_SIZE);
+        const uint64_t next = resume_sealed_change(image, at, &change);
+        if (next > length)
+            return fail(diag, RESUME_ELENGTH, where, "added", at, change.added,
+                        length - at - RESUME_SEALED_CHANGE_SIZE);
+        if (change.offset < end)
+            return fail(diag, RESUME_EORDER, where, "offset", at, change.offset, end);
+        if (change.offset > header->devices_length ||
+            change.removed > header->devices_length - change.offset)
+            return fail(diag, RESUME_ECONSISTENT, where, "removed", at, change.removed,
+                        header->devices_length);
+        if (change.removed == 0 && change.added == 0)
+            return fail(diag, RESUME_ELENGTH, where, "added", at, 0, 1);
+        const uint64_t used = at + RESUME_SEALED_CHANGE_SIZE + change.added;
+        for (uint64_t i = used; i < next; i++)
+            if (change.bytes[change.added + (i - used)] != 0)
+                return fail(diag, RESUME_ERESERVED, where, "padding", i,
+                            change.bytes[change.added + (i - used)], 0);
+        end = change.offset + change.removed;
+        at = next;
+    }
+    return RESUME_OK;
+}
+
 int tables_check(struct resume_sealed *image, struct resume_diag *diag)
 {
     uint64_t index_count = 0;
@@ -165,6 +214,8 @@ int tables_check(struct resume_sealed *image, struct resume_diag *diag)
         result = check_runs(image, diag);
     if (result == RESUME_OK)
         result = check_index(image, index_count, diag);
+    if (result == RESUME_OK)
+        result = check_changes(image, diag);
     return result;
 }
 

@@ -80,6 +80,14 @@ struct resume_sealed_run {
     uint64_t content; /* number of its first page among all pages with content; 0 in the map */
 };
 
+/* A difference between the device part and the stream that it was made from. */
+struct resume_sealed_change {
+    uint64_t offset;      /* in the device part; at or behind the end of the change before */
+    uint32_t removed;     /* bytes there that the stream does not have */
+    uint32_t added;       /* bytes that the stream has instead; not both are 0 */
+    const uint8_t *bytes; /* those; secret */
+};
+
 /* Where a chunk is. */
 struct resume_sealed_chunk {
     uint64_t offset;    /* in the file */
@@ -145,6 +153,15 @@ uint64_t resume_sealed_find(const struct resume_sealed *image, uint64_t content)
 
 /* resume_sealed_chunk - where chunk @index (below header->chunks) is. */
 struct resume_sealed_chunk resume_sealed_chunk(const struct resume_sealed *image, uint64_t index);
+
+/*
+ * resume_sealed_change - a change of the device part.
+ * @at: where it is in its part of the structures: 0 for the first one, if
+ * header->part_length[RESUME_SEALED_PART_CHANGES] is not 0.
+ * Returns where the next one is; there is none if that is the part's length.
+ */
+uint64_t resume_sealed_change(const struct resume_sealed *image, uint64_t at,
+                              struct resume_sealed_change *out);
 
 /*
  * resume_sealed_chunk_read - read the bytes of a chunk.
