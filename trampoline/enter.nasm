@@ -2,16 +2,18 @@
 ;
 ; Phase 1: leave the firmware's address space, put the home in its place, start the other processors.
 ;
-;   first processor:  enter -> protected -> long_entry: copies the home, starts the others, parks
+;   first processor:  enter -> protected -> long_entry: moves what firmware was in the way of (only if
+;                     it is to), copies the home, starts the others, parks
 ;   the others:       startup (real mode) -> protected -> long_entry: park
 ;
-; Everything here runs from the staging area, below 4 GiB, identity mapped.
+; Everything here runs from the staging area, below 4 GiB, identity mapped, and moving.nasm's part too.
 
 ; Interrupt command (Intel SDM vol. 3, "Interrupt Command Register"): edge, asserted, physical.
 ICR_NMI     equ 0x4400
 ICR_INIT    equ 0x4500
 ICR_STARTUP equ 0x4600
 ICR_PENDING equ 0x1000
+ICR_OTHERS  equ 0xc0000             ; all excluding self, whatever the destination
 APIC_ICR_LOW  equ 0x300
 APIC_ICR_HIGH equ 0x310
 X2APIC_ICR    equ 0x830
@@ -82,9 +84,18 @@ long_entry:
     mov r14d, edi
     mov r15, [r14 + TRANSIT_home_va]
     call_without_stack apic_id          ; EBX = this processor's
+    xor r12d, r12d                      ; R12 = the final steps, 0 when there is nothing to finish
     cmp dword [r14 + TRANSIT_in_place], 0
     jne find_block
 
+    test dword [r14 + TRANSIT_flags], RESUME_TRANSIT_MOVING
+    jz .copy
+    call_without_stack stop_others
+    mov r12, [r14 + TRANSIT_steps + LIST_steps]
+    mov r13, [r14 + TRANSIT_steps + LIST_count]
+    lea r11, [.copy]
+    jmp run_steps
+.copy:
     mov rcx, [r14 + TRANSIT_home_length]
     mov rsi, [r14 + TRANSIT_image_pa]
     mov rdi, [r14 + TRANSIT_home_pa]
@@ -96,6 +107,13 @@ long_entry:
     je .alone
     call start_others
 .alone:
+    xor r12d, r12d
+    test dword [r14 + TRANSIT_flags], RESUME_TRANSIT_MOVING
+    jz .wipe
+    mov r12, [r14 + TRANSIT_final + LIST_steps] ; these wipe the image, too
+    mov r13, [r14 + TRANSIT_final + LIST_count]
+    jmp find_block
+.wipe:
     mov rdi, [r14 + TRANSIT_image_pa]   ; what is in the home must not be anywhere else
     mov rcx, [r14 + TRANSIT_home_length]
     mov edx, RESUME_HOME_BLOCKS         ; but for the code, which runs here; it holds no state
@@ -104,7 +122,7 @@ long_entry:
     xor eax, eax
     rep stosb
 
-; The block of this processor is the one with its APIC ID.
+; The block of this processor is the one with its APIC ID. R12, R13 = the final steps, or R12 = 0.
 find_block:
     lea rbp, [r15 + RESUME_HOME_BLOCKS]
     mov ecx, [control(vcpu_count)]
@@ -119,14 +137,19 @@ find_block:
     dec ecx
     jnz .next
 .unused:                                ; not resumed: what becomes of it comes with the devices
+    lea rax, [unused]
+    test r12, r12
+    jnz .go_home
+.stop:
     hlt
-    jmp .unused
+    jmp .stop
 .found:
     mov eax, RESUME_STAGE_NONE
     mov ecx, RESUME_STAGE_ENTER
     lock cmpxchg [handoff(stage)], ecx
     jne .unused                         ; about to be called again
     lea rax, [park]
+.go_home:
     lea rdx, [$$]
     sub rax, rdx
     lea rax, [rax + r15 + RESUME_HOME_CODE]

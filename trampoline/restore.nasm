@@ -8,6 +8,7 @@
 ; (lib/src/image.c) has decided everything; no value is computed here, and nothing is allocated.
 ;
 ; enter.nasm    phase 1: the way into the home, and the other processors
+; moving.nasm   the guest's memory, where firmware puts it back: during phase 1, and before parking
 ; restore.nasm  phase 2 and 3: wait for `go`, restore, hand over to the landing
 ; ledger.nasm   what has been restored is read back; wait for each other
 ; msr.nasm      the list of MSRs, under a handler that survives those that do not exist
@@ -54,10 +55,12 @@ org 0
     dd startup_parameters - startup
 
 %include "enter.nasm"
+%include "moving.nasm"
 
 ; ---------------------------------------------------------------------------------------------
 ; Phase 2, park: own descriptors, stack and tables; then wait for `go` and touch nothing else.
 ; Entry:    at the home's guest address, on the transit tables, interrupts off. R14 = transit.
+;           R12, R13 = the final steps, or R12 = 0.
 ; CR3:      the transit tables, then the tables in the home.
 ; Stack:    the block's.
 park:
@@ -90,6 +93,11 @@ park:
     pause
     jmp .nmi_wait
 .nmi_done:
+    test r12, r12
+    jz .in_place
+    lea r10, [.in_place]
+    jmp finish_moving
+.in_place:
     mov rax, [control(tables_cr3)]
     mov cr3, rax
     stage RESUME_STAGE_PARKED
@@ -98,6 +106,10 @@ park:
     inc eax
     cmp eax, [control(active_count)]
     jne .wait
+.moving:                                ; one that is not resumed may still be at it
+    pause
+    cmp dword [control(moving)], 0
+    jne .moving
     line text_parked
 .wait:
     pause
