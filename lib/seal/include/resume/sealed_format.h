@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * The bytes of a snapshot image: the numbers, for programs that look at the
- * bytes themselves. docs/IMAGE.md explains them; a test keeps the two in step.
- * Everything is little-endian.
+ * The bytes of a snapshot image: the numbers, for programs that look at the bytes themselves.
+ * docs/IMAGE.md explains them; a test keeps the two in step. Everything is little-endian.
  */
 #ifndef RESUME_SEALED_FORMAT_H
 #define RESUME_SEALED_FORMAT_H
@@ -11,8 +10,8 @@
 extern "C" {
 #endif
 
-/* The first 8 bytes, and the version: a reader of major.m reads what has the
- * same major and a `compatible` of at most m. */
+/* The first 8 bytes, and the version: a reader of major.m reads what has the same major and a
+ * `compatible` of at most m. */
 #define RESUME_SEALED_MAGIC "RSMIMAGE"
 #define RESUME_SEALED_MAJOR 1
 #define RESUME_SEALED_MINOR 0
@@ -45,11 +44,10 @@ extern "C" {
 #define RESUME_SEALED_HEADER_DATA 224              /* u64 */
 #define RESUME_SEALED_HEADER_DATA_LENGTH 232       /* u64 */
 #define RESUME_SEALED_HEADER_PARTS 240             /* 96 bytes */
-#define RESUME_SEALED_HEADER_END 336 /* zero up to the end of the header */
+#define RESUME_SEALED_HEADER_END 336               /* zero up to the end of the header */
 #define RESUME_SEALED_HEADER_SIZE 512
 
-/* The parts of the structures, in their order, and an entry of the table of
- * them. */
+/* The parts of the structures, in their order, and an entry of the table of them. */
 #define RESUME_SEALED_PART_STATE 0
 #define RESUME_SEALED_PART_PLAN 1
 #define RESUME_SEALED_PART_MAP 2
@@ -61,8 +59,7 @@ extern "C" {
 #define RESUME_SEALED_PART_LENGTH 8 /* u64 */
 #define RESUME_SEALED_PART_SIZE 16
 
-/* An entry of the memory map, of the runs, of the chunk index, of the changes.
- */
+/* An entry of the memory map, of the runs, of the chunk index, of the changes. */
 #define RESUME_SEALED_MAP_PAGE 0  /* u64 */
 #define RESUME_SEALED_MAP_COUNT 8 /* u64 */
 #define RESUME_SEALED_MAP_SIZE 16
@@ -106,8 +103,7 @@ extern "C" {
 #define RESUME_SEALED_STRUCTURES_MAX 0x8000000
 #define RESUME_SEALED_HOST_MAX 0x100000
 #define RESUME_SEALED_VCPUS_MAX 4096
-#define RESUME_SEALED_PAGES_MAX                                                \
-  0x10000000000 /* pages that 52 bits of address reach */
+#define RESUME_SEALED_PAGES_MAX 0x10000000000 /* pages that 52 bits of address reach */
 
 #ifdef __cplusplus
 }
