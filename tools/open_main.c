@@ -58,9 +58,10 @@ static void print_text(const char *path, const struct open_result *result)
     char more[32];
     printf("%s: verified\n", path);
     printf("  identity     %s\n", sealed_hex(header->identity, sizeof(header->identity), text));
-    printf("  protection   %s\n", header->protection == RESUME_SEALED_CHECKSUM
-                                      ? "none: " SEALED_INTEGRITY_ONLY
-                                      : "sealed (ChaCha20-Poly1305)");
+    printf("  protection   %s\n",
+           header->protection == RESUME_SEALED_CHECKSUM      ? "none: " SEALED_INTEGRITY_ONLY
+           : header->protection == RESUME_SEALED_AES_256_GCM ? "sealed (AES-256-GCM)"
+                                                             : "sealed (ChaCha20-Poly1305)");
     printf("  vCPUs        %" PRIu32 ", %" PRIu32 " of them active\n", header->vcpus,
            result->active);
     printf("  memory       %s in %" PRIu64 " ranges\n",

@@ -227,7 +227,6 @@ static uint64_t part_at(const struct seal *seal, unsigned part)
 /* Structures and header, whose place has been left free. */
 static int write_structures(struct seal *seal, uint64_t offset, size_t length)
 {
-    const bool sealed = seal->options->key != NULL;
     uint8_t *data = calloc(1, length + RESUME_SEALED_TAG);
     if (data == NULL)
         return report_fail_memory(seal->failure, SEAL_WHAT);
@@ -240,9 +239,8 @@ static int write_structures(struct seal *seal, uint64_t offset, size_t length)
     if (seal->changes_length != 0)
         memcpy(data + part_at(seal, RESUME_SEALED_PART_CHANGES), seal->changes,
                seal->changes_length);
-    protect_apply(sealed ? RESUME_SEALED_CHACHA20_POLY1305 : RESUME_SEALED_CHECKSUM,
-                  seal->keys.structures, PROTECT_STRUCTURES, 0, seal->header, sizeof(seal->header),
-                  data, length, data + length);
+    protect_apply(seal->method, seal->keys.structures, PROTECT_STRUCTURES, 0, seal->header,
+                  sizeof(seal->header), data, length, data + length);
     int result =
         seal_output_write(&seal->out, offset, data, length + RESUME_SEALED_TAG, seal->failure);
     if (result == 0)
@@ -260,9 +258,7 @@ static void begin_header(struct seal *seal)
     seal_put(header + RESUME_SEALED_HEADER_MINOR, RESUME_SEALED_MINOR, 2);
     seal_put(header + RESUME_SEALED_HEADER_COMPATIBLE, RESUME_SEALED_COMPATIBLE, 2);
     seal_put(header + RESUME_SEALED_HEADER_LENGTH, RESUME_SEALED_HEADER_SIZE, 2);
-    seal_put(header + RESUME_SEALED_HEADER_PROTECTION,
-             seal->options->key != NULL ? RESUME_SEALED_CHACHA20_POLY1305 : RESUME_SEALED_CHECKSUM,
-             4);
+    seal_put(header + RESUME_SEALED_HEADER_PROTECTION, seal->protection, 4);
     seal_put(header + RESUME_SEALED_HEADER_COMPRESSION, seal->options->compression, 4);
     seal_put(header + RESUME_SEALED_HEADER_CHUNK_PAGES, seal->options->chunk_pages, 4);
     seal_put(header + RESUME_SEALED_HEADER_VCPUS, seal->vcpus, 4);
@@ -334,6 +330,7 @@ static int write_image(struct seal *seal, struct seal_result *out)
     if (result != 0)
         return result;
     progress_step_end(progress, NULL);
+    out->protection = seal->protection;
     out->total = seal->out.position;
     out->devices = structures - RESUME_SEALED_HEADER_SIZE;
     out->content = seal->content;
@@ -363,8 +360,12 @@ static int prepare(struct seal *seal)
     uint8_t *salt = seal->header + RESUME_SEALED_HEADER_SALT;
     if (getrandom(salt, RESUME_SEALED_SALT, 0) != RESUME_SEALED_SALT)
         return report_fail_errno(seal->failure, errno, SEAL_WHAT, "random numbers");
+    seal->protection = RESUME_SEALED_CHECKSUM;
+    if (options->key != NULL)
+        seal->protection = options->cipher != 0 ? options->cipher : seal_cipher(seal->manifest);
+    seal->method = protect_method(seal->protection);
     if (options->key != NULL) {
-        protect_keys(&seal->keys, options->key, salt);
+        protect_keys(&seal->keys, seal->protection, options->key, salt);
         memcpy(seal->header + RESUME_SEALED_HEADER_CHECK, seal->keys.check, RESUME_SEALED_CHECK);
     }
     if (asprintf(&path, "%s/" MANIFEST_STREAM, options->directory) < 0)

@@ -55,10 +55,8 @@ static void pack(const struct seal *seal, const uint8_t *salt, struct job *job)
     job->stored = (uint32_t)(length != 0 ? length : plain);
     job->data = data;
     protect_chunk_aad(aad, salt, job->number, seal->chunks, job->page, job->pages, job->stored);
-    protect_apply(seal->options->key != NULL ? RESUME_SEALED_CHACHA20_POLY1305
-                                             : RESUME_SEALED_CHECKSUM,
-                  seal->keys.chunks, PROTECT_CHUNK, job->number, aad, sizeof(aad), data,
-                  job->stored, job->tag);
+    protect_apply(seal->method, seal->keys.chunks, PROTECT_CHUNK, job->number, aad, sizeof(aad),
+                  data, job->stored, job->tag);
 }
 
 static void *work(void *context)

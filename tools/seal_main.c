@@ -8,14 +8,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "seal.h"
 #include "sealed.h"
 #include "subcommands.h"
 
-enum { OPTION_KEY = 'k', OPTION_OUTPUT = 'o', OPTION_COMPRESS = 'c', OPTION_CHUNK = 'b' };
+enum {
+    OPTION_KEY = 'k',
+    OPTION_OUTPUT = 'o',
+    OPTION_COMPRESS = 'c',
+    OPTION_CHUNK = 'b',
+    OPTION_CIPHER = 'a',
+    OPTION_JSON = 'j'
+};
 
 struct arguments {
     const char *key;
+    bool json;
     struct seal_options options;
 };
 
@@ -26,6 +36,15 @@ static uint32_t parse_compression(const char *arg, struct argp_state *state)
             return i;
     argp_error(state, "--compress takes lz4, zstd or none");
     return RESUME_SEALED_NONE;
+}
+
+static uint32_t parse_cipher(const char *arg, struct argp_state *state)
+{
+    for (uint32_t i = RESUME_SEALED_CHACHA20_POLY1305; i <= RESUME_SEALED_AES_256_GCM; i++)
+        if (strcmp(arg, sealed_protection_name(i)) == 0)
+            return i;
+    argp_error(state, "--cipher takes aes-256-gcm or chacha20-poly1305");
+    return RESUME_SEALED_CHECKSUM;
 }
 
 /* KiB, a power of two between the limits of the format. */
@@ -53,6 +72,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_COMPRESS:
         arguments->options.compression = parse_compression(arg, state);
         return 0;
+    case OPTION_CIPHER:
+        arguments->options.cipher = parse_cipher(arg, state);
+        return 0;
+    case OPTION_JSON:
+        arguments->json = true;
+        return 0;
     case OPTION_CHUNK:
         arguments->options.chunk_pages = parse_chunk(arg, state);
         return 0;
@@ -66,14 +91,38 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "no SNAPSHOT given");
         if (arguments->options.output == NULL)
             argp_error(state, "no --output given");
+        if (arguments->options.cipher != 0 && arguments->key == NULL)
+            argp_error(state, "--cipher is for images that are sealed: give --key");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
+static int print_json(const struct seal_options *options, const struct seal_result *result,
+                      struct report_failure *failure)
+{
+    char identity[2 * RESUME_SEALED_IDENTITY + 1];
+    json_t *root =
+        json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "image", options->output, "identity",
+                  sealed_hex(result->identity, sizeof(result->identity), identity), "sealed",
+                  result->protection != RESUME_SEALED_CHECKSUM, "protection",
+                  sealed_protection_name(result->protection), "compression",
+                  sealed_compression_name(options->compression), "memory",
+                  (json_int_t)(result->pages * RESUME_SEALED_PAGE), "content",
+                  (json_int_t)(result->content * RESUME_SEALED_PAGE), "chunk_size",
+                  (json_int_t)((uint64_t)options->chunk_pages * RESUME_SEALED_PAGE), "devices",
+                  (json_int_t)result->devices, "total", (json_int_t)result->total);
+    if (root == NULL)
+        return report_fail_memory(failure, "seal");
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    json_decref(root);
+    putchar('\n');
+    return 0;
+}
+
 static void summarise(const struct seal_options *options, const struct seal_result *result,
-                      const struct progress *progress)
+                      bool json, const struct progress *progress)
 {
     char total[32];
     char content[32];
@@ -84,7 +133,8 @@ static void summarise(const struct seal_options *options, const struct seal_resu
                 progress_format_bytes(result->total, total, sizeof(total)),
                 progress_format_bytes(bytes, content, sizeof(content)),
                 progress_format_time(progress_total_ns(progress), time_text, sizeof(time_text)));
-    printf("identity %s\n", sealed_hex(result->identity, sizeof(result->identity), identity));
+    if (!json)
+        printf("identity %s\n", sealed_hex(result->identity, sizeof(result->identity), identity));
     if (options->key == NULL)
         report_warning("seal", SEALED_INTEGRITY_ONLY);
 }
@@ -97,6 +147,10 @@ int seal_main(int argc, char **argv)
         {"output", OPTION_OUTPUT, "IMAGE", 0, "Write IMAGE, which must not exist", 0},
         {"compress", OPTION_COMPRESS, "METHOD", 0, "lz4 (the default), zstd or none", 0},
         {"chunk", OPTION_CHUNK, "KIB", 0, "Memory in one chunk, 16 to 4096 KiB (default: 256)", 0},
+        {"cipher", OPTION_CIPHER, "CIPHER", 0,
+         "aes-256-gcm or chacha20-poly1305 (default: what firmware is faster with on this machine)",
+         0},
+        {"json", OPTION_JSON, NULL, 0, "Print JSON instead of text", 0},
         {0},
     };
     static const struct argp argp = {
@@ -132,7 +186,9 @@ int seal_main(int argc, char **argv)
     if (ret == 0)
         ret = seal_run(&arguments.options, &result, &failure);
     if (ret == 0)
-        summarise(&arguments.options, &result, &progress);
+        summarise(&arguments.options, &result, arguments.json, &progress);
+    if (ret == 0 && arguments.json)
+        ret = print_json(&arguments.options, &result, &failure);
     resume_sealed_wipe(key, sizeof(key));
     if (ret == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         ret = report_fail_errno(&failure, errno, "write", "standard output");

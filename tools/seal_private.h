@@ -57,6 +57,8 @@ struct seal {
     uint8_t *bitmap;  /* a bit for each page */
     uint8_t *index;   /* entries of the chunk index */
     uint64_t chunks;
+    uint32_t protection;
+    uint32_t method; /* how that is done here */
     struct protect_keys keys;
     struct seal_output out;
     uint64_t part;    /* file offset of the piece for the host that is being written */

@@ -119,7 +119,9 @@ int sealed_fail(struct report_failure *failure, int error, const struct resume_d
 
 const char *sealed_protection_name(uint32_t protection)
 {
-    return protection == RESUME_SEALED_CHACHA20_POLY1305 ? "chacha20-poly1305" : "none";
+    return protection == RESUME_SEALED_CHACHA20_POLY1305 ? "chacha20-poly1305"
+           : protection == RESUME_SEALED_AES_256_GCM     ? "aes-256-gcm"
+                                                         : "none";
 }
 
 const char *sealed_compression_name(uint32_t compression)

@@ -34,7 +34,7 @@ int sealed_source_open(const char *path, struct resume_sealed_source *out, int *
 int sealed_fail(struct report_failure *failure, int error, const struct resume_diag *diag,
                 const char *what, const char *path);
 
-/* "chacha20-poly1305", "none"; "none", "lz4", "zstd". Never NULL. */
+/* "none", "chacha20-poly1305", "aes-256-gcm"; "none", "lz4", "zstd". Never NULL. */
 const char *sealed_protection_name(uint32_t protection);
 const char *sealed_compression_name(uint32_t compression);
 

@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-COMPILER = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h", "limits.h", "stdalign.h"}
+COMPILER = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h", "limits.h", "stdalign.h", "cpuid.h"}
 GENERATED = {"importers.inc"}
 # What the reader of snapshot images stands on; all of it can be had without a C library.
 SEAL = {"bearssl.h", "lz4.h", "zstd.h", "xxhash.h"}

@@ -20,13 +20,14 @@ import struct
 import sys
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 PAGE = 4096
 HEADER = 512
 NONE, LZ4, ZSTD = range(3)
+CHACHA20_POLY1305, AES_256_GCM = 1, 2
 OK, ETRUNC, EMAGIC, EVERSION, ECRC, ELENGTH, ERESERVED = 0, -16, -17, -18, -19, -20, -21
 EMISSING, EORDER, ECONSISTENT, EUNSUPPORTED = -24, -25, -34, -35
 EAUTH, EKEY, EDATA = -65, -66, -68
@@ -92,20 +93,27 @@ def derive(key, salt, purpose, length):
                 info=b"libresume image v1 " + purpose).derive(key)
 
 
-def protect(key, purpose, number, aad, data):
-    """The protected data, and its tag. Without a key: the data and its checksum."""
-    if key is None:
+def keys_of(protection, key, salt):
+    """A function for structures and one for chunks: each a cipher with its key."""
+    kind, prefix = {CHACHA20_POLY1305: (ChaCha20Poly1305, b""),
+                    AES_256_GCM: (AESGCM, b"aes-256-gcm ")}[protection]
+    return [kind(derive(key, salt, prefix + name, 32)) for name in (b"structures", b"chunks")]
+
+
+def protect(cipher, purpose, number, aad, data):
+    """The protected data, and its tag. Without a cipher: the data and its checksum."""
+    if cipher is None:
         return data, xxh128(aad + xxh128(data))
-    out = ChaCha20Poly1305(key).encrypt(struct.pack("<IQ", purpose, number), data, aad)
+    out = cipher.encrypt(struct.pack("<IQ", purpose, number), data, aad)
     return out[:-16], out[-16:]
 
 
-def unprotect(key, purpose, number, aad, data, tag):
-    if key is None:
+def unprotect(cipher, purpose, number, aad, data, tag):
+    if cipher is None:
         if tag != xxh128(aad + xxh128(data)):
             raise InvalidTag
         return data
-    return ChaCha20Poly1305(key).decrypt(struct.pack("<IQ", purpose, number), data + tag, aad)
+    return cipher.decrypt(struct.pack("<IQ", purpose, number), data + tag, aad)
 
 
 def page_of(number):
@@ -123,7 +131,9 @@ def page_of(number):
 class Image:
     """What an image is made of. Members may be changed, and hooks replaced, to make bad ones."""
 
-    def __init__(self, key=KEY, compression=LZ4, chunk_pages=4, salt=bytes(range(32))):
+    def __init__(self, key=KEY, compression=LZ4, chunk_pages=4, salt=bytes(range(32)),
+                 protection=CHACHA20_POLY1305):
+        self.protection = protection if key is not None else 0
         self.key, self.compression, self.chunk_pages, self.salt = key, compression, chunk_pages, salt
         self.map = [(0, 160), (256, 4000), (0x100000, 64)]
         self.runs = [(1, 1), (5, 3), (20, 10), (159, 1), (256, 30), (300, 1), (0x100000, 13),
@@ -147,7 +157,7 @@ class Image:
         keys = [None, None]
         check = bytes(16)
         if self.key is not None:
-            keys = [derive(self.key, self.salt, name, 32) for name in (b"structures", b"chunks")]
+            keys = keys_of(self.protection, self.key, self.salt)
             check = derive(self.key, self.salt, b"check", 16)
         pages = self.pages()
         groups = [pages[i:i + self.chunk_pages] for i in range(0, len(pages), self.chunk_pages)]
@@ -189,8 +199,8 @@ class Image:
             plain = self.structures_hook(bytearray(plain))
         total = data + len(stored)
         header = struct.pack("<8sHHHHQIIIIQQQ", b"RSMIMAGE", 1, 0, 0, HEADER, total,
-                             0 if self.key is None else 1, self.compression, self.chunk_pages,
-                             self.vcpus, len(pages), len(groups), 0)
+                             self.protection, self.compression, self.chunk_pages, self.vcpus,
+                             len(pages), len(groups), 0)
         header += self.salt + check
         header += struct.pack("<QQ", HEADER, len(self.host)) + hashlib.sha256(self.host).digest()
         header += struct.pack("<QQ", HEADER + len(self.host), len(self.devices))
@@ -211,13 +221,13 @@ def read(data, key):
     (magic, major, _, compatible, length, total, protection, compression, chunk_pages, vcpus, content,
      chunks, _) = struct.unpack_from("<8sHHHHQIIIIQQQ", header)
     assert (magic, major, compatible, length) == (b"RSMIMAGE", 1, 0, HEADER), "header"
-    assert total == len(data) and (protection == 1) == (key is not None), "length or protection"
+    assert total == len(data) and (protection != 0) == (key is not None), "length or protection"
     assert vcpus > 0 and header[336:] == bytes(HEADER - 336), "reserved"
     salt = header[64:96]
     keys = [None, None]
     if key is not None:
         assert header[96:112] == derive(key, salt, b"check", 16), "key check"
-        keys = [derive(key, salt, name, 32) for name in (b"structures", b"chunks")]
+        keys = keys_of(protection, key, salt)
     host, host_length = struct.unpack_from("<QQ", header, 112)
     devices, devices_length = struct.unpack_from("<QQ", header, 160)
     at, at_length, begin, data_length = struct.unpack_from("<QQQQ", header, 208)
@@ -367,7 +377,7 @@ BAD = [
     ("header-length", hooked("header_hook", field(14, "<H", 520)), ELENGTH, "image header"),
     ("total", hooked("header_hook", field(16, "<Q", 100)), ELENGTH, "image header"),
     ("total-more", hooked("header_hook", field(16, "<Q", 1 << 40)), ETRUNC, "image"),
-    ("protection", hooked("header_hook", field(24, "<I", 2)), EUNSUPPORTED, "image header"),
+    ("protection", hooked("header_hook", field(24, "<I", 3)), EUNSUPPORTED, "image header"),
     ("compression", hooked("header_hook", field(28, "<I", 3)), EUNSUPPORTED, "image header"),
     ("chunk-zero", hooked("header_hook", field(32, "<I", 0)), ELENGTH, "image header"),
     ("chunk-odd", hooked("header_hook", field(32, "<I", 12)), ELENGTH, "image header"),
@@ -441,6 +451,8 @@ def samples(directory):
     for key in (KEY, None):
         for name, kind in (("none", NONE), ("lz4", LZ4), ("zstd", ZSTD)):
             put(("sealed-" if key else "plain-") + name, Image(key, kind).build(), key, OK)
+    for name, kind in (("none", NONE), ("lz4", LZ4), ("zstd", ZSTD)):
+        put("sealed-aes-" + name, Image(compression=kind, protection=AES_256_GCM).build(), KEY, OK)
     put("sealed-again", Image(salt=bytes(range(7, 39))).build(), KEY, OK)
     put("sealed-wide", Image(compression=ZSTD, chunk_pages=1024).build(), KEY, OK)
     single = Image()
@@ -466,6 +478,12 @@ def samples(directory):
     magic = Image()
     magic.header_hook = field(0, "<B", 0)
     put("bad-magic", magic.build(), KEY, EMAGIC, "image header")
+    # The same bytes, said to be another cipher's.
+    for name, claimed, made in (("aes-claimed", AES_256_GCM, CHACHA20_POLY1305),
+                                ("chacha-claimed", CHACHA20_POLY1305, AES_256_GCM)):
+        claim = Image(protection=made)
+        claim.header_hook = field(24, "<I", claimed)
+        put("bad-" + name, claim.build(), KEY, EAUTH, STRUCTURES)
     check = Image(None)
     check.header_hook = field(100, "<B", 1)
     put("bad-plain-check", check.build(), None, ERESERVED, "image header")

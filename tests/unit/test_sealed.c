@@ -119,8 +119,10 @@ static const uint8_t *key_for(const char *name, uint8_t *buffer)
     return strncmp(name, "sealed", 6) == 0 ? buffer : NULL;
 }
 
-static const char *const good[] = {"sealed-none.rsm", "sealed-lz4.rsm", "sealed-zstd.rsm",
-                                   "plain-none.rsm",  "plain-lz4.rsm",  "plain-zstd.rsm"};
+static const char *const good[] = {
+    "sealed-none.rsm",     "sealed-lz4.rsm",     "sealed-zstd.rsm",
+    "plain-none.rsm",      "plain-lz4.rsm",      "plain-zstd.rsm",
+    "sealed-aes-none.rsm", "sealed-aes-lz4.rsm", "sealed-aes-zstd.rsm"};
 #define GOOD_COUNT (sizeof(good) / sizeof(good[0]))
 
 static int read_sample(const struct sample *sample, const char *name, struct seen *seen)

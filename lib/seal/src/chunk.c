@@ -81,8 +81,8 @@ int resume_sealed_chunk_open(const struct resume_sealed *image, uint64_t index, 
         resume_sealed_run(image, resume_sealed_find(image, chunk.content));
     protect_chunk_aad(aad, header->raw + RESUME_SEALED_HEADER_SALT, index, header->chunks,
                       run.page + (chunk.content - run.content), chunk.pages, chunk.stored);
-    if (!protect_remove(header->protection, image->chunk_key, PROTECT_CHUNK, index, aad,
-                        sizeof(aad), stored, chunk.stored, chunk.tag))
+    if (!protect_remove(image->method, image->chunk_key, PROTECT_CHUNK, index, aad, sizeof(aad),
+                        stored, chunk.stored, chunk.tag))
         return fail(diag, header->protection == RESUME_SEALED_CHECKSUM ? RESUME_ECRC : RESUME_EAUTH,
                     "tag", index, 0, 0);
     if (!chunk.compressed) {

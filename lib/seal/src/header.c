@@ -103,9 +103,9 @@ static void decode(struct resume_sealed_header *out)
 
 static int check_kinds(const struct resume_sealed_header *h, struct resume_diag *diag)
 {
-    if (h->protection > RESUME_SEALED_CHACHA20_POLY1305)
+    if (h->protection > RESUME_SEALED_AES_256_GCM)
         return fail(diag, RESUME_EUNSUPPORTED, "protection", RESUME_SEALED_HEADER_PROTECTION,
-                    h->protection, RESUME_SEALED_CHACHA20_POLY1305);
+                    h->protection, RESUME_SEALED_AES_256_GCM);
     if (h->compression > RESUME_SEALED_ZSTD)
         return fail(diag, RESUME_EUNSUPPORTED, "compression", RESUME_SEALED_HEADER_COMPRESSION,
                     h->compression, RESUME_SEALED_ZSTD);

@@ -44,7 +44,7 @@ static int open_structures(struct resume_sealed *image, const struct resume_seal
     if (result != RESUME_OK)
         return result;
     const size_t plain = length - RESUME_SEALED_TAG;
-    if (!protect_remove(header->protection, keys->structures, PROTECT_STRUCTURES, 0, header->raw,
+    if (!protect_remove(image->method, keys->structures, PROTECT_STRUCTURES, 0, header->raw,
                         RESUME_SEALED_HEADER_SIZE, structures, plain, structures + plain))
         return resume_fail(
             diag, header->protection == RESUME_SEALED_CHECKSUM ? RESUME_ECRC : RESUME_EAUTH,
@@ -63,7 +63,8 @@ int resume_sealed_open(struct resume_sealed *out, const struct resume_sealed_sou
                        struct resume_diag *diag)
 {
     const bool sealed = header->protection != RESUME_SEALED_CHECKSUM;
-    struct resume_sealed image = {.header = header, .structures = structures};
+    struct resume_sealed image = {
+        .header = header, .structures = structures, .method = protect_method(header->protection)};
     struct protect_keys keys;
     if ((key != NULL) != sealed)
         return resume_fail(diag, RESUME_EINVAL, "image header", "protection",
@@ -78,7 +79,7 @@ int resume_sealed_open(struct resume_sealed *out, const struct resume_sealed_sou
                            RESUME_NO_VCPU);
     memset(&keys, 0, sizeof(keys));
     if (sealed) {
-        protect_keys(&keys, key, header->raw + RESUME_SEALED_HEADER_SALT);
+        protect_keys(&keys, header->protection, key, header->raw + RESUME_SEALED_HEADER_SALT);
         if (!same(keys.check, header->raw + RESUME_SEALED_HEADER_CHECK, RESUME_SEALED_CHECK)) {
             resume_sealed_wipe(&keys, sizeof(keys));
             return resume_fail(diag, RESUME_EKEY, "image header", "key check",

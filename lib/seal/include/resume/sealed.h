@@ -70,6 +70,7 @@ struct resume_sealed {
     const uint8_t *structures;                 /* borrowed: the caller's memory */
     uint64_t map_count;
     uint64_t run_count;
+    uint32_t method;                      /* the protection, and how this CPU deals with it */
     uint8_t chunk_key[RESUME_SEALED_KEY]; /* secret; zero without a key */
 };
 

@@ -80,6 +80,7 @@ extern "C" {
 /* Protection. */
 #define RESUME_SEALED_CHECKSUM 0 /* XXH3-128: finds accidents, stops nobody */
 #define RESUME_SEALED_CHACHA20_POLY1305 1
+#define RESUME_SEALED_AES_256_GCM 2
 
 /* Compression. */
 #define RESUME_SEALED_NONE 0
