@@ -7,6 +7,7 @@
 #define TOOLS_UNSEAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <resume/sealed.h>
@@ -35,7 +36,7 @@ struct unseal {
  * structures.
  * @key: RESUME_SEALED_KEY bytes, or NULL. @identity: RESUME_SEALED_IDENTITY bytes that the image must
  * have, or NULL: any.
- * @out: must not move in memory until unseal_close. Untouched on failure.
+ * @out: must not move in memory until unseal_close. Zeroed on failure.
  * Failures: EXIT_CODE_REFUSED (the structure is named; also a key for an image that is not sealed),
  * EXIT_CODE_ENVIRONMENT.
  */
