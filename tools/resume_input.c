@@ -469,7 +469,7 @@ int resume_input_check(const struct resume_input *input, const struct splice_par
         return report_fail_memory(failure, WHAT);
     ssize_t got = pread(input->stream_fd, tail, length, (off_t)offset);
     if (got == (ssize_t)length && vmdesc_open(&desc, tail, length, offset, &error) == 0) {
-        result = splice_check(&desc, NULL, parked, failure);
+        result = splice_check(&desc, NULL, input->image, parked, failure);
         vmdesc_close(&desc);
     }
     free(tail);

@@ -19,8 +19,9 @@
 
 /* Owned by the caller; read-only for him. */
 struct resume_input {
+    bool image; /* a snapshot image, else a snapshot directory */
     struct manifest *manifest;
-    int stream_fd; /* the source's stream */
+    int stream_fd; /* the source's stream; of an image the device part, in a file without a name */
     uint64_t stream_size;
     const char *stream_hash;
     struct splice_home home;

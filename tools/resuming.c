@@ -68,9 +68,12 @@ static int await_target(struct resuming *run, bool passed, struct report_failure
 }
 
 /* The RAM has passed; what follows needs the target. */
-static int between_ram_and_devices(void *ctx, struct report_failure *failure)
+static int between_ram_and_devices(void *ctx, stream_sink_fn write, void *write_ctx,
+                                   struct report_failure *failure)
 {
     struct resuming *run = ctx;
+    (void)write;
+    (void)write_ctx;
     char text[32];
     progress_step_end(&run->progress, "%s",
                       progress_format_bytes(run->input.stream_size, text, sizeof(text)));

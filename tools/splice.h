@@ -18,6 +18,7 @@
 #include <resume/handoff.h>
 #include <resume/home.h>
 
+#include "image_memory.h"
 #include "manifest.h"
 #include "progress.h"
 #include "report.h"
@@ -27,6 +28,7 @@
 /* Where the home lies: for the guest, and in the stream. */
 struct splice_home {
     resume_va_t va;
+    bool va_unknown; /* of a sealed image without its key: `va` is 0, the target knows better */
     resume_pa_t pa;
     uint64_t length;                 /* whole pages, at most RESUME_HOME_LENGTH_MAX */
     uint64_t offset;                 /* of the home in the RAM block */
@@ -69,6 +71,32 @@ struct splice_parked {
 int splice_parked_read(struct splice_parked *out, int fd, const struct splice_home *home,
                        struct progress *progress, struct report_failure *failure);
 
+/* A wrong byte, planted on purpose: a testing aid for what is to find it. */
+struct splice_poke {
+    uint64_t offset; /* in the block */
+    uint8_t mask;    /* XORed to the byte; 0 = none */
+    char block[MANIFEST_STRING_MAX];
+};
+
+/* Where the memory goes that the target's firmware has loaded from an image. */
+struct splice_pass {
+    const struct image_memory *memory; /* of these pages, all but the home's go through */
+    const struct splice_poke *poke;    /* optional: a byte of it */
+    stream_sink_fn write; /* takes entries of a RAM section; the first one names its block */
+    void *write_ctx;
+};
+
+/*
+ * splice_parked_pass - splice_parked_read for a target that has loaded an image: its memory goes
+ * through while the capture is read, before it is known whether the target is as it should be.
+ * Takes a bit of memory for each page.
+ * Failures: those of splice_parked_read; EXIT_CODE_REFUSED (a page of the memory is not there),
+ * EXIT_CODE_ENVIRONMENT (the sink stopped).
+ */
+int splice_parked_pass(struct splice_parked *out, int fd, const struct splice_home *home,
+                       const struct splice_pass *pass, struct progress *progress,
+                       struct report_failure *failure);
+
 /* splice_parked_close - free. A zeroed or closed one is fine. */
 void splice_parked_close(struct splice_parked *parked);
 
@@ -96,10 +124,14 @@ uint32_t splice_parked_index(const struct splice_parked *parked, uint32_t instan
  * Same machine type, RAM blocks of the same length, the same vCPUs with sections of the same
  * version, and, for each active vCPU, every field that the trampoline neither loads nor derives equal
  * in both.
+ * @image: @source is the device part of an image. Of its active vCPUs there is "cpu_common" only, so
+ * that the fields of "cpu" have nothing to be compared with: what remains for them is that both
+ * machines have the same CPUID feature words (manifest_compare_machine), that the firmware refuses a
+ * processor that cannot be given its state, and that each register is read back.
  * @source_stream: for machine type and blocks; NULL when only the sections are at hand.
  * Failure: EXIT_CODE_REFUSED with the field and both values.
  */
-int splice_check(const struct vmdesc *source, const struct stream *source_stream,
+int splice_check(const struct vmdesc *source, const struct stream *source_stream, bool image,
                  const struct splice_parked *parked, struct report_failure *failure);
 
 /* Bits of "cpu_common/interrupt_request", as QEMU numbers them for x86. */
@@ -149,24 +181,22 @@ int splice_pending(const struct vmdesc *source, uint32_t index, const struct spl
 int splice_apic(const struct vmdesc *source, uint32_t index, uint8_t **ret_payload,
                 struct report_failure *failure);
 
-/* A wrong byte, planted on purpose: a testing aid for what is to find it. */
-struct splice_poke {
-    uint64_t offset; /* in the block */
-    uint8_t mask;    /* XORed to the byte; 0 = none */
-    char block[MANIFEST_STRING_MAX];
-};
-
 struct splice_options {
     int source_fd;           /* the source's stream from its first byte; borrowed */
     uint64_t source_size;    /* bytes, for progress and the check; 0 = not known */
     const char *source_hash; /* XXH3-128 as in the manifest; NULL = not checked */
     const struct splice_home *home;
+    /* The source is the device part of an image: it has no sections "cpu" of active vCPUs. They are
+     * added. */
+    bool image;
     /* optional: called once, when all of the source's RAM has been passed, and before anything of
-     * `parked` is looked at. Returns 0, or a failure that ends the splice. */
-    int (*await_parked)(void *ctx, struct report_failure *failure);
+     * `parked` is looked at. With an image it gives the memory to @write, as splice_parked_pass does.
+     * Returns 0, or a failure that ends the splice. */
+    int (*await_parked)(void *ctx, stream_sink_fn write, void *write_ctx,
+                        struct report_failure *failure);
     void *await_ctx;
     const struct splice_parked *parked; /* filled by then */
-    const struct splice_poke *poke;     /* optional */
+    const struct splice_poke *poke;     /* optional: a byte of the source's RAM */
     stream_sink_fn write;               /* takes the spliced stream */
     void *write_ctx;
     struct progress *progress; /* optional; its current step is updated */

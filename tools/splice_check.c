@@ -13,6 +13,7 @@
 
 #define WHAT_CHECK "compare source and parked target"
 #define ADVICE_COMMAND "give the very command line that started the source VM"
+#define ADVICE_IMAGE "build the loader and resumectl from the same version"
 #define ADVICE_QEMU "use the QEMU that the source ran under"
 /* What -bios names. */
 #define FIRMWARE_BLOCK "pc.bios"
@@ -62,9 +63,9 @@ static bool equal_field(const struct vmdesc_field *a, const struct vmdesc_field 
  */
 static int check_fields(const struct vmdesc *desc, const struct vmdesc_section *section,
                         const struct vmdesc *other_desc, const struct vmdesc_section *other,
-                        uint32_t index, bool swapped, struct report_failure *failure)
+                        uint32_t index, bool swapped, uint32_t accel,
+                        struct report_failure *failure)
 {
-    const uint32_t accel = qemu_cpu_accel(swapped ? other_desc : desc);
     for (uint32_t i = 0; i < section->field_count; i++) {
         const struct vmdesc_field *field = &desc->fields[section->first_field + i];
         const struct vmdesc_field *twin = same_field(other_desc, other, field, i);
@@ -104,12 +105,16 @@ static int check_pending(const struct vmdesc *source, uint32_t index,
     return result;
 }
 
-/* The sections of vCPU @index. A dormant one takes nothing over, so that nothing needs to be equal. */
-static int check_section(const struct vmdesc *source, const char *name, uint32_t index,
-                         const struct splice_parked *parked, struct report_failure *failure)
+/*
+ * A section of vCPU @index. A dormant one takes nothing over, so that nothing needs to be equal.
+ * @accel: of the source.
+ */
+static int check_section(const struct vmdesc *source, const struct vmdesc_section *theirs,
+                         uint32_t index, uint32_t accel, const struct splice_parked *parked,
+                         struct report_failure *failure)
 {
     const struct vmdesc *target = &parked->desc;
-    const struct vmdesc_section *theirs = vmdesc_section_nth(source, name, index);
+    const char *name = theirs->name;
     const struct vmdesc_section *ours = vmdesc_section_find(target, name, theirs->instance);
     if (ours == NULL)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, name, ADVICE_COMMAND,
@@ -127,9 +132,9 @@ static int check_section(const struct vmdesc *source, const char *name, uint32_t
                            theirs->version, ours->version);
     if (!splice_parked_active(parked, index))
         return 0;
-    int result = check_fields(source, theirs, target, ours, index, false, failure);
+    int result = check_fields(source, theirs, target, ours, index, false, accel, failure);
     if (result == 0)
-        result = check_fields(target, ours, source, theirs, index, true, failure);
+        result = check_fields(target, ours, source, theirs, index, true, accel, failure);
     if (result == 0 && strcmp(name, "cpu_common") == 0)
         result = check_pending(source, index, parked, failure);
     return result;
@@ -162,23 +167,64 @@ static int check_machine(const struct stream *source, const struct stream *targe
     return 0;
 }
 
-int splice_check(const struct vmdesc *source, const struct stream *source_stream,
+static int check_count(const char *name, uint32_t source, uint32_t target,
+                       struct report_failure *failure)
+{
+    if (source != 0 && source == target)
+        return 0;
+    return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, name, ADVICE_COMMAND,
+                       "the source has %" PRIu32 " such sections, the parked target %" PRIu32,
+                       source, target);
+}
+
+/* The sections of one name, which come in the order of the vCPUs. */
+static int check_sections(const struct vmdesc *source, const char *name, uint32_t accel,
+                          const struct splice_parked *parked, struct report_failure *failure)
+{
+    const uint32_t count = vmdesc_section_count(source, name);
+    int result = check_count(name, count, vmdesc_section_count(&parked->desc, name), failure);
+    for (uint32_t i = 0; result == 0 && i < count; i++)
+        result =
+            check_section(source, vmdesc_section_nth(source, name, i), i, accel, parked, failure);
+    return result;
+}
+
+/* Sections "cpu" of an image: those of dormant vCPUs, and of no others. */
+static int check_dormant(const struct vmdesc *source, uint32_t accel,
+                         const struct splice_parked *parked, struct report_failure *failure)
+{
+    const uint32_t count = vmdesc_section_count(source, "cpu_common");
+    uint32_t found = 0;
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        const uint32_t instance = vmdesc_section_nth(source, "cpu_common", i)->instance;
+        const struct vmdesc_section *cpu = vmdesc_section_find(source, "cpu", instance);
+        found += cpu != NULL;
+        if (splice_parked_active(parked, i) != (cpu == NULL))
+            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, "cpu", ADVICE_IMAGE,
+                               "vCPU %" PRIu32 " is %s in the parked target, and the image has %s "
+                               "section of it",
+                               i, cpu == NULL ? "dormant" : "active", cpu == NULL ? "no" : "a");
+        if (cpu != NULL)
+            result = check_section(source, cpu, i, accel, parked, failure);
+    }
+    if (result == 0 && found != vmdesc_section_count(source, "cpu"))
+        result = report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, "cpu", ADVICE_IMAGE,
+                             "the image has such sections of vCPUs that are not there");
+    return result;
+}
+
+int splice_check(const struct vmdesc *source, const struct stream *source_stream, bool image,
                  const struct splice_parked *parked, struct report_failure *failure)
 {
-    static const char *const names[] = {"cpu", "cpu_common"};
+    /* What tells the accelerator may be in the sections that an image does not have. */
+    const uint32_t accel = qemu_cpu_accel(image ? &parked->desc : source);
     int result = 0;
     if (source_stream != NULL)
         result = check_machine(source_stream, &parked->stream, failure);
-    for (size_t n = 0; result == 0 && n < sizeof(names) / sizeof(names[0]); n++) {
-        uint32_t count = vmdesc_section_count(source, names[n]);
-        uint32_t other = vmdesc_section_count(&parked->desc, names[n]);
-        if (count == 0 || count != other)
-            return report_fail(failure, EXIT_CODE_REFUSED, WHAT_CHECK, names[n], ADVICE_COMMAND,
-                               "the source has %" PRIu32
-                               " such sections, the parked target %" PRIu32,
-                               count, other);
-        for (uint32_t i = 0; result == 0 && i < count; i++)
-            result = check_section(source, names[n], i, parked, failure);
-    }
-    return result;
+    if (result == 0 && !image)
+        result = check_sections(source, "cpu", accel, parked, failure);
+    if (result == 0)
+        result = check_sections(source, "cpu_common", accel, parked, failure);
+    return result == 0 && image ? check_dormant(source, accel, parked, failure) : result;
 }

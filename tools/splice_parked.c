@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* The parked target's side of a splice: reading its capture, and whether it is parked. */
 #define _GNU_SOURCE
-#include "splice.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <resume/image.h>
+
+#include "splice_private.h"
 
 #define WHAT_PARKED "read the parked target"
 #define ADVICE_COMMAND "give the very command line that started the source VM"
@@ -87,18 +87,28 @@ static void take_page(struct splice_parked *parked, const struct stream_event *e
         memset(parked->home + at, event->fill, STREAM_PAGE_SIZE);
 }
 
-static int read_capture(struct splice_parked *parked, const struct splice_home *home, bool *seen,
-                        struct progress *progress, struct stream_error *error)
+static int fail_capture(const struct stream_error *error, struct report_failure *failure)
+{
+    if (error->code == STREAM_ESINK)
+        return splice_fail_write(failure);
+    return splice_report(failure, error, WHAT_PARKED, "its stream");
+}
+
+/* @passing: NULL = nothing goes through. */
+static int read_ram(struct splice_parked *parked, const struct splice_home *home, bool *seen,
+                    struct splice_passing *passing, struct progress *progress,
+                    struct report_failure *failure)
 {
     struct stream *stream = &parked->stream;
     struct stream_event event;
+    struct stream_error error;
     uint32_t block = UINT32_MAX;
     uint64_t done = 0;
     uint64_t total = 0;
+    memset(&error, 0, sizeof(error));
     do {
-        int ret = stream_next(stream, &event, error);
-        if (ret != 0)
-            return ret;
+        if (stream_next(stream, &event, &error) != 0)
+            return fail_capture(&error, failure);
         if (event.kind == STREAM_MEMORY) {
             uint32_t count;
             const struct stream_block *blocks = stream_blocks(stream, &count);
@@ -111,15 +121,23 @@ static int read_capture(struct splice_parked *parked, const struct splice_home *
             done += STREAM_PAGE_SIZE;
             progress_step_update(progress, done, total);
         }
+        if (passing != NULL && splice_passing_take(passing, &event, &error, failure) != 0)
+            return error.code != 0 ? fail_capture(&error, failure) : -failure->exit_code;
     } while (event.kind != STREAM_DEVICES);
+    return 0;
+}
 
+static int read_devices(struct splice_parked *parked, struct report_failure *failure)
+{
     const uint8_t *tail;
     size_t length;
     uint64_t offset;
-    int ret = stream_tail(stream, &tail, &length, &offset, error);
-    if (ret != 0)
-        return ret;
-    return vmdesc_open(&parked->desc, tail, length, offset, error);
+    struct stream_error error;
+    memset(&error, 0, sizeof(error));
+    if (stream_tail(&parked->stream, &tail, &length, &offset, &error) != 0 ||
+        vmdesc_open(&parked->desc, tail, length, offset, &error) != 0)
+        return fail_capture(&error, failure);
+    return 0;
 }
 
 static int check_control(const struct resume_control *control, const struct splice_home *home,
@@ -137,7 +155,7 @@ static int check_control(const struct resume_control *control, const struct spli
             failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_VERSION,
             "version %" PRIu32 " with %" PRIu32 " bytes, expected version %u with %zu bytes",
             control->version, control->size, RESUME_HANDOFF_VERSION, sizeof(*control));
-    if (control->home_va != home->va || control->home_pa != home->pa ||
+    if ((control->home_va != home->va && !home->va_unknown) || control->home_pa != home->pa ||
         control->home_length != home->length)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
                            "it waits in another home: at 0x%" PRIx64 " (physical 0x%" PRIx64
@@ -265,11 +283,12 @@ static int check_cpu(const struct splice_parked *parked, uint32_t index,
         result = section_number(desc, cpu, "cpu/env.hflags2", &hflags2, failure);
     if (result < 0)
         return result;
-    if (rip - home->va >= home->length || halted != 0)
+    const uint64_t begin = parked->control.home_va;
+    if (rip - begin >= home->length || halted != 0)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
                            "it does not wait in the home: RIP 0x%" PRIx64 ", halted %" PRIu64
                            ", expected a RIP from 0x%" PRIx64 " to below 0x%" PRIx64 ", halted 0",
-                           rip, halted, home->va, home->va + home->length);
+                           rip, halted, begin, begin + home->length);
     if ((hflags2 & HFLAGS2_NMI) == 0)
         return report_fail(failure, EXIT_CODE_REFUSED, WHAT_PARKED, where, ADVICE_START,
                            "it waits with NMIs unblocked, the guest has them blocked");
@@ -308,36 +327,59 @@ static int check_pages(const bool *seen, const struct splice_home *home,
     return 0;
 }
 
-int splice_parked_read(struct splice_parked *out, int fd, const struct splice_home *home,
-                       struct progress *progress, struct report_failure *failure)
+/* @parked: to be closed by the caller, also after a failure. @pass: NULL = nothing goes through. */
+static int read_parked(struct splice_parked *parked, int fd, const struct splice_home *home,
+                       const struct splice_pass *pass, struct progress *progress, bool *seen,
+                       struct report_failure *failure)
+{
+    struct splice_passing *passing = NULL;
+    struct stream_error error;
+    memset(&error, 0, sizeof(error));
+    if (stream_open_fd(&parked->stream, fd, &error) != 0)
+        return fail_capture(&error, failure);
+    int result = 0;
+    if (pass != NULL)
+        result = splice_passing_open(&passing, pass, home, &parked->stream, failure);
+    if (result == 0)
+        result = read_ram(parked, home, seen, passing, progress, failure);
+    if (result == 0)
+        result = read_devices(parked, failure);
+    if (result == 0)
+        result = check_pages(seen, home, failure);
+    if (result == 0 && passing != NULL)
+        result = splice_passing_check(passing, failure);
+    splice_passing_close(passing);
+    if (result == 0)
+        result = read_handoffs(parked, home, failure);
+    return result == 0 ? check_cpus(parked, home, failure) : result;
+}
+
+int splice_parked_pass(struct splice_parked *out, int fd, const struct splice_home *home,
+                       const struct splice_pass *pass, struct progress *progress,
+                       struct report_failure *failure)
 {
     struct splice_parked parked;
-    struct stream_error error;
     memset(&parked, 0, sizeof(parked));
-    memset(&error, 0, sizeof(error));
     bool *seen = calloc((size_t)(home->length / STREAM_PAGE_SIZE), sizeof(*seen));
     parked.home = calloc(1, (size_t)home->length);
     parked.home_length = home->length;
-    int result = seen == NULL || parked.home == NULL ? report_fail_memory(failure, WHAT_PARKED) : 0;
-    if (result == 0) {
-        int ret = stream_open_fd(&parked.stream, fd, &error);
-        if (ret == 0)
-            ret = read_capture(&parked, home, seen, progress, &error);
-        if (ret != 0)
-            result = splice_report(failure, &error, WHAT_PARKED, "its stream");
-    }
-    if (result == 0)
-        result = check_pages(seen, home, failure);
-    if (result == 0)
-        result = read_handoffs(&parked, home, failure);
-    if (result == 0)
-        result = check_cpus(&parked, home, failure);
+    int result = seen == NULL || parked.home == NULL
+                     ? report_fail_memory(failure, WHAT_PARKED)
+                     : read_parked(&parked, fd, home, pass, progress, seen, failure);
     free(seen);
+    /* From here on nothing more is read: who passes it on may go. */
+    stream_set_sink(&parked.stream, NULL, NULL);
     if (result < 0)
         splice_parked_close(&parked);
     else
         *out = parked;
     return result;
+}
+
+int splice_parked_read(struct splice_parked *out, int fd, const struct splice_home *home,
+                       struct progress *progress, struct report_failure *failure)
+{
+    return splice_parked_pass(out, fd, home, NULL, progress, failure);
 }
 
 void splice_parked_close(struct splice_parked *parked)

@@ -59,8 +59,10 @@ int splice_pending(const struct vmdesc *source, uint32_t index, const struct spl
                    uint32_t *ret, struct report_failure *failure)
 {
     static const char path[] = "cpu_common/interrupt_request";
-    const struct vmdesc_section *cpu = vmdesc_section_nth(source, "cpu", index);
     const struct vmdesc_section *common = vmdesc_section_nth(source, "cpu_common", index);
+    /* An image has no such section: what was in it of this kind is in the other. */
+    const struct vmdesc_section *cpu =
+        common != NULL ? vmdesc_section_find(source, "cpu", common->instance) : NULL;
     const struct vmdesc_field *field =
         common != NULL ? vmdesc_field_find(source, common, path) : NULL;
     uint64_t request;
@@ -84,6 +86,10 @@ int splice_apic(const struct vmdesc *source, uint32_t index, uint8_t **ret_paylo
     memset(&error, 0, sizeof(error));
     *ret_payload = NULL;
     if (apic == NULL)
+        return 0;
+    /* In an image it has been given back already, and the section that told of it is not there. */
+    const struct vmdesc_section *common = vmdesc_section_nth(source, "cpu_common", index);
+    if (common != NULL && vmdesc_section_find(source, "cpu", common->instance) == NULL)
         return 0;
     if (qemu_events_injected(source, index, &vector, &error) != 0)
         return splice_report(failure, &error, WHAT, "a pending interrupt");

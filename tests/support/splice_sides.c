@@ -142,9 +142,11 @@ struct late_target {
     struct splice_parked kept;
 };
 
-static int arrive(void *ctx, struct report_failure *failure)
+static int arrive(void *ctx, stream_sink_fn write, void *write_ctx, struct report_failure *failure)
 {
     struct late_target *late = ctx;
+    (void)write;
+    (void)write_ctx;
     late->sides->awaited++;
     late->sides->awaited_at = late->sides->out_length;
     if (late->sides->never)
