@@ -16,7 +16,7 @@ Makes a Debian 12 machine ready. Without options: everything.
   --build   what it takes to build libresume, resume.efi and resumectl; sources of the libraries that
             firmware needs its own builds of, unpacked in build/cache (cmake/setup-sources.sh)
   --tests   what the host tests take on top of that
-  --qemu    QEMU, OVMF and what the Linux guest is made of
+  --qemu    QEMU, OVMF, what the Linux guest is made of, and libvirt without its services
   --kernel  a stock Debian kernel for the guest, unpacked in build/cache, never installed
   --list    only print the names of the packages
 
@@ -30,8 +30,9 @@ build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config
     liblzma-dev dpkg-dev)
 # file: for CPack, which finds out by it what is a program.
 test_packages=(libcmocka-dev clang libclang-rt-dev python3-jsonschema python3-cryptography file)
+# libvirt: its daemon and programs without the services, and what it has its files packed by.
 qemu_packages=(qemu-system-x86 ovmf busybox-static e2fsprogs cpio gzip xz-utils gcc libc6-dev nasm
-    python3)
+    python3 libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients bzip2 lzop)
 
 packages=()
 kernel=no

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Stops a Linux guest in user and in kernel mode, with 1, 2 and 4 vCPUs, and has the same instant
-written as a migration stream, a snapshot in a qcow2 image, a save file as libvirt makes it, an ELF dump (with
-and without paging), a kdump and a listing of `info registers`. What two of them carry must agree, field by
-field. See --help."""
+written as a migration stream, a snapshot in a qcow2 image, a save file as libvirt makes it, an ELF
+dump (with and without paging), a kdump and a listing of `info registers`. What two of them carry
+must agree, field by field. Two more guests are run by libvirt itself, and saved by it
+(virsh_agree.py). See --help."""
 
 import argparse
-import collections
 import configparser
 import os
 import random
@@ -16,29 +16,16 @@ import sys
 import time
 import zlib
 
+import virsh_agree
+from fields import compare
 from guests import guest_of
-from harness import Failure, Machine, Patience, Settings, limit
+from harness import Failure, Machine, Patience, Settings, Skip, limit
 from moments import Moment, reach
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 # What a format must carry at least, so that a comparison of nothing does not pass: fields per vCPU.
 LEAST = {"qcow2": 140, "libvirt": 140, "elf": 59, "elf-paging": 59, "kdump": 59, "registers": 93}
-# Halted, or waiting for its first start: the listing says the same of both.
-COARSE = {"mp_state"}
-
-
-def fields_of(program, path):
-    """The fields of an input, by vCPU and name."""
-    done = subprocess.run([program, path], capture_output=True, text=True, check=False,
-                          timeout=limit(120))
-    if done.returncode != 0:
-        raise Failure(f"{os.path.basename(path)}: {done.stderr.strip()}")
-    found = {}
-    for line in done.stdout.splitlines():
-        vcpu, name, value = line.split()
-        found[int(vcpu), name] = int(value, 16)
-    return found
 
 
 def finish_job(qmp, job, seconds):
@@ -108,30 +95,6 @@ def write_all(machine, chance):
     return paths, image
 
 
-def compare(program, paths, vcpus):
-    """Returns the number of comparisons made with the stream, by format."""
-    stream = fields_of(program, paths["stream"])
-    if {vcpu for vcpu, _ in stream} != set(range(vcpus)):
-        raise Failure("the stream has not as many vCPUs as the VM")
-    counts = collections.Counter()
-    wrong = []
-    for name, least in LEAST.items():
-        fields = fields_of(program, paths[name])
-        for key, value in fields.items():
-            if key not in stream or key[1] in COARSE:
-                continue
-            counts[name] += 1
-            if stream[key] != value:
-                wrong.append(f"{name}: vCPU {key[0]}: {key[1]}: {value:#x}, "
-                             f"the stream has {stream[key]:#x}")
-        if counts[name] < least * vcpus:
-            wrong.append(f"{name}: only {counts[name]} fields could be compared, "
-                         f"expected {least * vcpus}")
-    if wrong:
-        raise Failure("; ".join(wrong[:6]) + f" ({len(wrong)} in all)")
-    return counts
-
-
 def run(name, case, moment, seed, program):
     machine = Machine("import-" + name, case)
     try:
@@ -141,18 +104,34 @@ def run(name, case, moment, seed, program):
         reach(machine, guest, random.Random(seed), Moment(moment))
         paths, image = write_all(machine, random.Random(f"{name} {seed}"))
         try:
-            counts = compare(program, paths, int(case["smp"]))
+            counts = compare(program, paths["stream"], {key: paths[key] for key in LEAST},
+                             LEAST, int(case["smp"]))
         except Failure as failure:
             raise Failure(f"{failure} (qcow2: {image})") from None
         for path in paths.values():
             os.unlink(path)
-        return counts, image
+        return counts, f"; qcow2 with {image}"
     finally:
         machine.close()
 
 
+def cases():
+    """Name, how to run it, settings, moment."""
+    found = []
+    for smp, cpu in (("1", "qemu64"), ("2", "Haswell"), ("4", "qemu64")):
+        for mode in ("user", "kernel"):
+            found.append((f"{mode}-{smp}", run, {"smp": smp, "cpu": cpu}, mode))
+    for machine, smp, cpu, mode, formats in (("q35", "2", "Haswell", "user", "gzip xz"),
+                                             ("pc", "4", "qemu64", "kernel", "bzip2 lzop")):
+        found.append((f"virsh-{machine}-{mode}-{smp}", virsh_agree.run,
+                      {"smp": smp, "cpu": cpu, "machine": machine, "formats": formats}, mode))
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="only these (see --list)")
+    parser.add_argument("--list", action="store_true", help="the names of all cases")
     parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
     parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"))
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/qemu-logs"))
@@ -160,7 +139,15 @@ def main():
     parser.add_argument("--patience", type=float, default=1.0,
                         help="multiply all limits, on slow machines")
     arguments = parser.parse_args()
+    known = [case[0] for case in cases()]
+    if arguments.list:
+        print("\n".join(known))
+        return 0
+    for name in arguments.cases:
+        if name not in known:
+            parser.error(f"{name}: no such case (see --list)")
     Patience.factor = arguments.patience
+    Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
     Settings.guest = arguments.guest
     Settings.logs = arguments.logs
     os.makedirs(arguments.logs, exist_ok=True)
@@ -168,22 +155,24 @@ def main():
     conf = configparser.ConfigParser()
     with open(os.path.join(HERE, "cases.conf"), encoding="utf-8") as file:
         conf.read_file(file)
-    failed = 0
+    results = {"PASS": 0, "FAIL": 0, "SKIP": 0}
     program = os.path.join(arguments.build, "tests/unit/import_fields")
-    for smp, cpu in (("1", "qemu64"), ("2", "Haswell"), ("4", "qemu64")):
-        for mode in ("user", "kernel"):
-            name = f"{mode}-{smp}"
-            conf[name] = {"guest": "linux", "smp": smp, "cpu": cpu, "ram": "256M", "disk": "no"}
-            try:
-                counts, image = run(name, conf[name], mode, seed, program)
-                print(f"PASS {name}: {sum(counts.values())} comparisons: "
-                      + ", ".join(f"{key} {value}" for key, value in counts.items())
-                      + f"; qcow2 with {image}", flush=True)
-            except Failure as failure:
-                failed += 1
-                print(f"FAIL {name} (seed {seed}): {failure}", flush=True)
-    print(f"SUMMARY: {6 - failed} passed, {failed} failed, 0 skipped")
-    return failed != 0
+    for name, function, settings, mode in cases():
+        if arguments.cases and name not in arguments.cases:
+            continue
+        conf[name] = {"guest": "linux", "ram": "256M", "disk": "no", **settings}
+        try:
+            counts, more = function(name, conf[name], mode, seed, program)
+            result, text = "PASS", f"{sum(counts.values())} comparisons: " + ", ".join(
+                f"{key} {value}" for key, value in counts.items()) + more
+        except Failure as failure:
+            result, text = "FAIL", f"(seed {seed}): {failure}"
+        except Skip as skip:
+            result, text = "SKIP", str(skip)
+        results[result] += 1
+        print(f"{result} {name}: {text}", flush=True)
+    print(f"SUMMARY: {results['PASS']} passed, {results['FAIL']} failed, {results['SKIP']} skipped")
+    return results["FAIL"] != 0
 
 
 if __name__ == "__main__":
