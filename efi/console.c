@@ -86,6 +86,21 @@ void console_line(const char *format, ...)
     put_char('\n');
 }
 
+void console_show(const char *text)
+{
+    CHAR16 wide[128];
+    uint32_t length = 0;
+
+    while (text[length] != 0 && length + 1 < sizeof(wide) / sizeof(wide[0])) {
+        wide[length] = (CHAR16)(unsigned char)text[length];
+        length++;
+    }
+    wide[length] = 0;
+    if (output != NULL) {
+        output->OutputString(output, wide);
+    }
+}
+
 EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag)
 {
     if (diag->code == 0) {

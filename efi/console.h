@@ -27,6 +27,9 @@ uint16_t console_debug_port(void);
  */
 void console_line(const char *format, ...);
 
+/* console_show - text as it is, on the UEFI console only: for what is overwritten soon. */
+void console_show(const char *text);
+
 /* console_refuse - "refused: WHAT: WHY", with the diagnosis if there is one; EFI_LOAD_ERROR. */
 EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The few privileged instructions that the loader needs. */
+/* The few instructions that the loader needs and C does not have. */
 #ifndef RESUME_EFI_IO_H
 #define RESUME_EFI_IO_H
 
@@ -44,6 +44,21 @@ static inline uint64_t cpu_read_msr(uint32_t index)
 
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
     return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t cpu_read_tsc(void)
+{
+    uint32_t low;
+    uint32_t high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* For loops that wait for another processor. */
+static inline void cpu_pause(void)
+{
+    __asm__ volatile("pause" : : : "memory");
 }
 
 static inline void cpu_query_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])

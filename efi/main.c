@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * resume.efi: load, check, prepare, leave. This file is the sequence and nothing else; what is right
- * and wrong is decided by libresume. Everything that can fail comes before ExitBootServices; until
- * then the firmware gets the machine back as it was, with a message, and goes on to its boot manager.
+ * resume.efi: open, check, prepare, load, leave. This file is the sequence and nothing else; what is
+ * right and wrong is decided by libresume. Everything that can fail comes before ExitBootServices;
+ * until then the firmware gets the machine back as it was, with a message, and goes on to its boot
+ * manager.
+ *
+ * The guest's state and plan come by themselves, and the hypervisor puts its memory back; or they come
+ * in a snapshot image, and its memory is loaded from there.
  */
 #include <efi.h>
 
 #include <resume/guest.h>
 
 #include "console.h"
+#include "image.h"
 #include "io.h"
+#include "load.h"
 #include "memory.h"
+#include "place.h"
 #include "prepare.h"
 #include "processors.h"
 #include "runtime.h"
@@ -21,7 +28,7 @@
 
 /* Everything between the start and the point of no return. */
 struct loader {
-    EFI_HANDLE image;
+    EFI_HANDLE application;
     EFI_SYSTEM_TABLE *system;
     struct source_input state_input;
     struct source_input plan_input;
@@ -29,32 +36,80 @@ struct loader {
     struct resume_cpu cpu;
     struct memory_map map;
     struct prepared prepared;
+    int from_image;
 };
 
-/* Some 5 KiB, wiped in the end. */
+/* Large, and wiped in the end. What follows the first is for images. */
 static struct resume_vcpu scratch;
+static struct image image;
+static struct place place;
+static struct load load;
 
-static EFI_STATUS load(struct loader *loader)
+/* ---- The guest ---- */
+
+static EFI_STATUS open_guest(struct loader *loader, const void *state, size_t state_length,
+                             const void *plan, size_t plan_length)
 {
     struct resume_diag diag = {0};
-    int err;
-    EFI_STATUS status = source_load(loader->image, loader->system, "state", &loader->state_input);
+    int err = resume_guest_open(state, state_length, &scratch, &loader->guest, &diag);
+
+    if (err != RESUME_OK) {
+        return console_refuse("state blob", err, &diag);
+    }
+    err = resume_guest_plan(&loader->guest, plan, plan_length, &diag);
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("plan", err, &diag);
+}
+
+static EFI_STATUS open_inputs(struct loader *loader)
+{
+    EFI_STATUS status =
+        source_load(loader->application, loader->system, "state", &loader->state_input);
 
     if (status == EFI_SUCCESS) {
-        status = source_load(loader->image, loader->system, "plan", &loader->plan_input);
+        status = source_load(loader->application, loader->system, "plan", &loader->plan_input);
     }
     if (status != EFI_SUCCESS) {
         return status;
     }
-    err = resume_guest_open(loader->state_input.data, loader->state_input.length, &scratch,
-                            &loader->guest, &diag);
-    if (err != RESUME_OK) {
-        return console_refuse("state blob", err, &diag);
-    }
-    err = resume_guest_plan(&loader->guest, loader->plan_input.data, loader->plan_input.length,
-                            &diag);
-    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("plan", err, &diag);
+    return open_guest(loader, loader->state_input.data, loader->state_input.length,
+                      loader->plan_input.data, loader->plan_input.length);
 }
+
+static EFI_STATUS open_image(struct loader *loader, const struct image_choice *choice)
+{
+    EFI_STATUS status = image_open(loader->application, loader->system, choice, &image);
+    const uint8_t *state;
+    const uint8_t *plan;
+    size_t state_length;
+    size_t plan_length;
+
+    if (status != EFI_SUCCESS) {
+        return status;
+    }
+    loader->from_image = 1;
+    state = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_STATE, &state_length);
+    plan = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_PLAN, &plan_length);
+    return open_guest(loader, state, state_length, plan, plan_length);
+}
+
+/* An image, where the load options ask for one, or nothing else is there. */
+static EFI_STATUS open_any(struct loader *loader)
+{
+    struct image_choice choice;
+    EFI_STATUS status = image_choice_parse(loader->application, loader->system, &choice);
+
+    if (status != EFI_SUCCESS) {
+        return status;
+    }
+    if (choice.backend == IMAGE_ANY &&
+        (source_exists(loader->application, loader->system, "state") ||
+         source_exists(loader->application, loader->system, "plan"))) {
+        return open_inputs(loader);
+    }
+    return open_image(loader, &choice);
+}
+
+/* ---- The machine ---- */
 
 static EFI_STATUS check_machine(struct loader *loader)
 {
@@ -86,12 +141,9 @@ static EFI_STATUS check_machine(struct loader *loader)
     return err == RESUME_OK ? EFI_SUCCESS : console_refuse("this machine's CPU", err, &diag);
 }
 
-static EFI_STATUS check_home(struct loader *loader)
+static EFI_STATUS take_map(struct loader *loader)
 {
-    const struct resume_home *home = &loader->guest.plan.home;
     EFI_STATUS status = memory_map_allocate(loader->system, &loader->map);
-    uint64_t where;
-    uint32_t type;
 
     if (status == EFI_SUCCESS) {
         status = memory_map_take(loader->system, &loader->map);
@@ -99,8 +151,16 @@ static EFI_STATUS check_home(struct loader *loader)
     if (status != EFI_SUCCESS) {
         console_line("refused: memory map: the firmware does not give it (status %x)",
                      (uint64_t)status);
-        return status;
     }
+    return status;
+}
+
+static EFI_STATUS check_home(const struct loader *loader)
+{
+    const struct resume_home *home = &loader->guest.plan.home;
+    uint64_t where;
+    uint32_t type;
+
     if (!memory_map_is_ram(&loader->map, home->pa, home->length, &where, &type)) {
         console_line(
             "refused: home: address %x is not usable RAM on this machine (memory type %x): "
@@ -111,13 +171,54 @@ static EFI_STATUS check_home(struct loader *loader)
     return EFI_SUCCESS;
 }
 
+/* ---- Up to the point of no return ---- */
+
+static EFI_STATUS prepare(struct loader *loader)
+{
+    EFI_STATUS status =
+        prepare_all(loader->system, &loader->guest, &loader->cpu, &scratch, &loader->prepared);
+
+    if (status == EFI_SUCCESS) {
+        status = take_map(loader);
+    }
+    return status == EFI_SUCCESS ? check_home(loader) : status;
+}
+
+static EFI_STATUS prepare_and_load(struct loader *loader)
+{
+    struct processors processors;
+    EFI_STATUS status;
+
+    processors_find(loader->system, &processors);
+    status = load_allocate(loader->system, &image, processors.count, &load);
+    if (status == EFI_SUCCESS) {
+        status = take_map(loader);
+    }
+    if (status == EFI_SUCCESS) {
+        status = place_make(loader->system, &image.sealed, &loader->guest, &loader->map, &place);
+    }
+    if (status == EFI_SUCCESS) {
+        status = prepare_placed(&loader->guest, &loader->cpu, &scratch, &place, &loader->prepared);
+    }
+    return status == EFI_SUCCESS ? load_run(loader->system, &load, &place.plan) : status;
+}
+
+/* What was needed to get here, and is a secret. */
+static void forget(struct loader *loader)
+{
+    load_free(loader->system, &load);
+    image_close(&image);
+    memset(&scratch, 0, sizeof(scratch));
+    source_free(loader->system, &loader->plan_input);
+    source_free(loader->system, &loader->state_input);
+}
+
 static void clean_up(struct loader *loader)
 {
     memory_map_free(loader->system, &loader->map);
     prepare_undo(loader->system, &loader->guest, &loader->prepared);
-    memset(&scratch, 0, sizeof(scratch));
-    source_free(loader->system, &loader->plan_input);
-    source_free(loader->system, &loader->state_input);
+    place_undo(&place);
+    forget(loader);
 }
 
 /* End boot services and go. Returns only if the firmware does not let go. */
@@ -125,32 +226,32 @@ static EFI_STATUS leave(struct loader *loader)
 {
     EFI_STATUS status = EFI_INVALID_PARAMETER;
 
-    memset(&scratch, 0, sizeof(scratch));
-    source_free(loader->system, &loader->plan_input);
-    source_free(loader->system, &loader->state_input);
+    forget(loader);
     /* A map that changed in between makes the key stale: take it again. */
     for (uint32_t i = 0; i < EXIT_TRIES && status != EFI_SUCCESS; i++) {
         status = memory_map_take(loader->system, &loader->map);
         if (status == EFI_SUCCESS) {
-            status = loader->system->BootServices->ExitBootServices(loader->image, loader->map.key);
+            status = loader->system->BootServices->ExitBootServices(loader->application,
+                                                                    loader->map.key);
         }
     }
     if (status == EFI_SUCCESS) {
+        place_forget(&place);
         prepare_enter(&loader->guest, &loader->prepared);
     }
     return status;
 }
 
 /* gnu-efi's start code calls this with the System V convention. */
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+EFI_STATUS efi_main(EFI_HANDLE application, EFI_SYSTEM_TABLE *system);
+EFI_STATUS efi_main(EFI_HANDLE application, EFI_SYSTEM_TABLE *system)
 {
-    struct loader loader = {.image = image, .system = system};
+    struct loader loader = {.application = application, .system = system};
     EFI_STATUS status;
 
     console_init(system);
     console_line("resume.efi " RESUME_VERSION);
-    status = load(&loader);
+    status = open_any(&loader);
     if (status == EFI_SUCCESS) {
         status = check_machine(&loader);
     }
@@ -161,10 +262,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
                      (uint64_t)loader.guest.set.active, (uint64_t)loader.guest.set.count,
                      (cpu_read_cr4() & CR4_LA57) != 0 ? 5 : UINT64_C(4),
                      (uint64_t)loader.guest.set.levels);
-        status = prepare_all(system, &loader.guest, &loader.cpu, &scratch, &loader.prepared);
-    }
-    if (status == EFI_SUCCESS) {
-        status = check_home(&loader);
+        status = loader.from_image ? prepare_and_load(&loader) : prepare(&loader);
     }
     if (status == EFI_SUCCESS) {
         console_line("leaving the firmware");

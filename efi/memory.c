@@ -4,7 +4,8 @@
 #include "runtime.h"
 
 #define PAGE_SIZE UINT64_C(4096)
-#define SPARE_DESCRIPTORS 16
+#define SPARE_DESCRIPTORS 64
+#define BELOW_4_GIB UINT64_C(0xffffffff)
 
 EFI_STATUS memory_map_allocate(EFI_SYSTEM_TABLE *system, struct memory_map *map)
 {
@@ -115,8 +116,27 @@ EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t last, uint64_t len
     return status;
 }
 
+EFI_STATUS memory_allocate_data(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa)
+{
+    const UINTN pages = (UINTN)((length + PAGE_SIZE - 1) / PAGE_SIZE);
+    EFI_PHYSICAL_ADDRESS address = BELOW_4_GIB;
+    EFI_STATUS status =
+        system->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderData, pages, &address);
+
+    if (status != EFI_SUCCESS) {
+        status =
+            system->BootServices->AllocatePages(AllocateAnyPages, EfiLoaderData, pages, &address);
+    }
+    if (status == EFI_SUCCESS) {
+        *ret_pa = address;
+    }
+    return status;
+}
+
 void memory_free(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length)
 {
-    memset((void *)pa, 0, (size_t)length);
-    system->BootServices->FreePages(pa, (UINTN)(length / PAGE_SIZE));
+    const uint64_t pages = (length + PAGE_SIZE - 1) / PAGE_SIZE;
+
+    memset((void *)pa, 0, (size_t)(pages * PAGE_SIZE));
+    system->BootServices->FreePages(pa, (UINTN)pages);
 }

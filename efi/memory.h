@@ -44,6 +44,14 @@ int memory_reserve(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
  */
 EFI_STATUS memory_allocate(EFI_SYSTEM_TABLE *system, uint64_t last, uint64_t length,
                            uint64_t *ret_pa);
+
+/*
+ * memory_allocate_data - pages for @length bytes (> 0, rounded up to pages), contents undefined; below
+ * 4 GiB if there is room, where every device can reach them. Freed with memory_free.
+ */
+EFI_STATUS memory_allocate_data(EFI_SYSTEM_TABLE *system, uint64_t length, uint64_t *ret_pa);
+
+/* memory_free - wipe and free what one of the above has given; @length is rounded up to pages. */
 void memory_free(EFI_SYSTEM_TABLE *system, uint64_t pa, uint64_t length);
 
 #endif

@@ -29,6 +29,7 @@ static int build_transit(const struct resume_guest *guest, const struct prepared
         .apic_pa = (apic_base & APIC_BASE_X2APIC) != 0 ? 0 : apic_base & APIC_BASE_ADDRESS,
         .cr4 = cpu_read_cr4(),
         .levels = guest->set.levels,
+        .moving = guest->moving,
     };
 
     return resume_transit_build(&input, (uint8_t *)prepared->staging_pa,
@@ -55,6 +56,17 @@ static EFI_STATUS allocate(EFI_SYSTEM_TABLE *system, const struct resume_guest *
         }
     }
     return status;
+}
+
+static EFI_STATUS build_home(const struct resume_guest *guest, const struct resume_cpu *cpu,
+                             struct resume_vcpu *scratch, const struct prepared *prepared)
+{
+    struct resume_diag diag = {0};
+    int err =
+        resume_guest_build(guest, cpu, resume_trampoline, resume_trampoline_length,
+                           console_debug_port(), scratch, (uint8_t *)prepared->staging_pa, &diag);
+
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("image of the home", err, &diag);
 }
 
 static void release(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
@@ -101,15 +113,33 @@ EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct resume_guest *gues
     if (err != RESUME_OK) {
         return console_refuse("transit tables", err, &diag);
     }
-    err = resume_guest_build(guest, cpu, resume_trampoline, resume_trampoline_length,
-                             console_debug_port(), scratch, (uint8_t *)out->staging_pa, &diag);
-    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("image of the home", err, &diag);
+    return build_home(guest, cpu, scratch, out);
+}
+
+EFI_STATUS prepare_placed(struct resume_guest *guest, const struct resume_cpu *cpu,
+                          struct resume_vcpu *scratch, const struct place *place,
+                          struct prepared *out)
+{
+    struct resume_diag diag = {0};
+    int err;
+
+    out->placed = 1;
+    out->staging_pa = place_area(place, RESUME_MOVING_STAGING);
+    out->startup_pa = guest->set.active > 1 ? place_area(place, RESUME_MOVING_STARTUP) : 0;
+    resume_guest_set_moving(guest, &place->moving);
+    err = build_transit(guest, out, &diag);
+    if (err != RESUME_OK) {
+        return console_refuse("transit tables", err, &diag);
+    }
+    return build_home(guest, cpu, scratch, out);
 }
 
 void prepare_undo(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
                   struct prepared *prepared)
 {
-    release(system, guest, prepared);
+    if (!prepared->placed) {
+        release(system, guest, prepared);
+    }
     if (prepared->home_reserved) {
         memory_free(system, guest->plan.home.pa, guest->plan.home.length);
     }

@@ -8,10 +8,13 @@
 
 #include <resume/guest.h>
 
+#include "place.h"
+
 struct prepared {
     uint64_t staging_pa; /* guest->staging.length bytes */
     uint64_t startup_pa; /* 0 when there is only one processor to resume */
     int home_reserved;
+    int placed; /* both are somebody else's */
 };
 
 /*
@@ -21,6 +24,15 @@ struct prepared {
 EFI_STATUS prepare_all(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,
                        const struct resume_cpu *cpu, struct resume_vcpu *scratch,
                        struct prepared *out);
+
+/*
+ * prepare_placed - the same in the areas that a placement has, with the guest's memory put back on the
+ * way. Allocates nothing.
+ * @guest: is told of the placement.
+ */
+EFI_STATUS prepare_placed(struct resume_guest *guest, const struct resume_cpu *cpu,
+                          struct resume_vcpu *scratch, const struct place *place,
+                          struct prepared *out);
 
 /* prepare_undo - wipe and free. A zeroed one is fine. */
 void prepare_undo(EFI_SYSTEM_TABLE *system, const struct resume_guest *guest,

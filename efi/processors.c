@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include "processors.h"
 
+#include "console.h"
 #include "io.h"
 #include "runtime.h"
 
@@ -26,7 +27,13 @@ struct mp_services {
     (struct mp_services *self, UINTN *ret_all, UINTN *ret_enabled);
     EFI_STATUS(EFIAPI *get_processor_info)
     (struct mp_services *self, UINTN number, struct processor_information *ret_information);
+    EFI_STATUS(EFIAPI *start_all)
+    (struct mp_services *self, processors_work work, BOOLEAN one_by_one, EFI_EVENT event,
+     UINTN microseconds, void *argument, UINTN **ret_failed);
 };
+
+#define JOIN_STEP 1000   /* microseconds */
+#define JOIN_STEPS 30000 /* until it is said */
 
 void processors_find(EFI_SYSTEM_TABLE *system, struct processors *out)
 {
@@ -69,4 +76,38 @@ int processors_have(const struct processors *processors, uint32_t apic_id)
         }
     }
     return 0;
+}
+
+int processors_start(EFI_SYSTEM_TABLE *system, processors_work work, void *argument,
+                     struct processors_team *out)
+{
+    EFI_GUID guid = MP_SERVICES_GUID;
+    struct processors_team team = {system, NULL};
+    struct mp_services *services;
+    void *interface = NULL;
+
+    if (system->BootServices->LocateProtocol(&guid, NULL, &interface) != EFI_SUCCESS ||
+        system->BootServices->CreateEvent(0, 0, NULL, NULL, &team.event) != EFI_SUCCESS) {
+        return 0;
+    }
+    services = interface;
+    if (services->start_all(services, work, FALSE, team.event, 0, argument, NULL) != EFI_SUCCESS) {
+        system->BootServices->CloseEvent(team.event);
+        return 0;
+    }
+    *out = team;
+    return 1;
+}
+
+void processors_join(struct processors_team *team)
+{
+    EFI_BOOT_SERVICES *services = team->system->BootServices;
+
+    for (uint32_t i = 0; services->CheckEvent(team->event) != EFI_SUCCESS; i++) {
+        if (i == JOIN_STEPS) {
+            console_line("waiting for the other processors to come back");
+        }
+        services->Stall(JOIN_STEP);
+    }
+    services->CloseEvent(team->event);
 }

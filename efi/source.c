@@ -130,15 +130,15 @@ static EFI_STATUS read_file(EFI_SYSTEM_TABLE *system, const char *name, EFI_FILE
     return status;
 }
 
-static EFI_STATUS load_file(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,
-                            struct source_input *out)
+/* @ret: closed by the caller. */
+static EFI_STATUS open_file(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,
+                            EFI_FILE **ret)
 {
     EFI_GUID loaded_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
     EFI_GUID volume_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
     EFI_LOADED_IMAGE *loaded = NULL;
     EFI_FILE_IO_INTERFACE *volume = NULL;
     EFI_FILE *root = NULL;
-    EFI_FILE *file = NULL;
     CHAR16 path[PATH_MAX];
     void *interface = NULL;
     EFI_STATUS status;
@@ -160,13 +160,41 @@ static EFI_STATUS load_file(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const ch
     if (status != EFI_SUCCESS) {
         return status;
     }
-    status = root->Open(root, &file, path, EFI_FILE_MODE_READ, 0);
+    status = root->Open(root, ret, path, EFI_FILE_MODE_READ, 0);
+    root->Close(root);
+    return status;
+}
+
+static EFI_STATUS load_file(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,
+                            struct source_input *out)
+{
+    EFI_FILE *file = NULL;
+    EFI_STATUS status = open_file(image, system, name, &file);
+
     if (status == EFI_SUCCESS) {
         status = read_file(system, name, file, out);
         file->Close(file);
     }
-    root->Close(root);
     return status;
+}
+
+int source_exists(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name)
+{
+    char text[NAME_MAX];
+    EFI_FILE *file = NULL;
+    uint16_t selector;
+    uint32_t size;
+
+    join(text, NAME_MAX, FW_CFG_FOLDER, name, "");
+    if (fw_cfg_find(text, &selector, &size)) {
+        return 1;
+    }
+    join(text, NAME_MAX, name, FILE_ENDING, "");
+    if (open_file(image, system, text, &file) != EFI_SUCCESS) {
+        return 0;
+    }
+    file->Close(file);
+    return 1;
 }
 
 EFI_STATUS source_load(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,

@@ -24,6 +24,9 @@ struct source_input {
 EFI_STATUS source_load(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name,
                        struct source_input *out);
 
+/* source_exists - 1 when source_load would find @name, in either place. Says nothing. */
+int source_exists(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *name);
+
 /*
  * source_directory - the folder that @loaded was loaded from, on its volume.
  * @path: room for @capacity characters; not terminated.
