@@ -66,7 +66,7 @@ static int check_landing(const struct verify_options *options, const struct resu
         err = resume_landing_compose(record, &place, &landing);
     free(record);
     if (err != RESUME_OK)
-        return report_fail_diag(failure, err, &diag, WHAT, options->input->state_path, NULL);
+        return report_fail_diag(failure, err, &diag, WHAT, options->state_path, NULL);
     if (memcmp(landing.bytes, vcpu->slot, sizeof(landing.bytes)) != 0)
         return report_fail(failure, EXIT_CODE_DIFFERENT, WHAT, "the parked target",
                            "use the loader that came with this resumectl",
@@ -91,30 +91,26 @@ static int fill_vcpu(const struct verify_options *options, const struct resume_s
     return check_landing(options, state, index, vcpu, failure);
 }
 
-int verify_compare(const struct verify_options *options, struct ledger *out,
+/* @options: complete. */
+static int compare(const struct verify_options *options, struct ledger *out,
                    struct report_failure *failure)
 {
-    struct blob blob = {NULL, 0};
     struct resume_state state;
     struct resume_diag diag;
-    const char *path = options->input->state_path;
     uint32_t count = options->parked->control.vcpu_count;
     struct compare_vcpu *vcpus = calloc(count != 0 ? count : 1, sizeof(*vcpus));
     if (vcpus == NULL)
         return report_fail_memory(failure, WHAT);
-    int result = open_blob(&blob, path, failure);
-    if (result == 0) {
-        memset(&diag, 0, sizeof(diag));
-        int err = resume_state_open(blob.data, blob.length, &state, &diag);
-        if (err != RESUME_OK)
-            result = report_fail_diag(failure, err, &diag, WHAT, path, NULL);
-        for (uint32_t i = 0; result == 0 && i < count; i++)
-            result = fill_vcpu(options, &state, i, &vcpus[i], failure);
-        munmap(blob.data, blob.length);
-    }
+    int result = 0;
+    memset(&diag, 0, sizeof(diag));
+    int err = resume_state_open(options->state, options->state_length, &state, &diag);
+    if (err != RESUME_OK)
+        result = report_fail_diag(failure, err, &diag, WHAT, options->state_path, NULL);
+    for (uint32_t i = 0; result == 0 && i < count; i++)
+        result = fill_vcpu(options, &state, i, &vcpus[i], failure);
     if (result == 0) {
         const struct compare_options compare_options = {
-            .source_fd = options->input->stream_fd,
+            .source_fd = options->source_fd,
             .resumed_fd = options->resumed_fd,
             .manifest = options->input->manifest,
             .home = &options->input->home,
@@ -125,5 +121,24 @@ int verify_compare(const struct verify_options *options, struct ledger *out,
         result = compare_streams(&compare_options, out, failure);
     }
     free(vcpus);
+    return result;
+}
+
+int verify_compare(const struct verify_options *options, struct ledger *out,
+                   struct report_failure *failure)
+{
+    struct verify_options complete = *options;
+    struct blob blob = {NULL, 0};
+    if (options->state != NULL)
+        return compare(options, out, failure);
+    complete.state_path = options->input->state_path;
+    complete.source_fd = options->input->stream_fd;
+    int result = open_blob(&blob, complete.state_path, failure);
+    if (result < 0)
+        return result;
+    complete.state = blob.data;
+    complete.state_length = blob.length;
+    result = compare(&complete, out, failure);
+    munmap(blob.data, blob.length);
     return result;
 }

@@ -6,11 +6,18 @@
 #include "compare.h"
 #include "resume_input.h"
 
+struct unseal;
+
 struct verify_options {
     const struct resume_input *input;
     const struct splice_parked *parked;
     int resumed_fd; /* the resumed VM's capture; borrowed */
     struct progress *progress;
+    /* Of an image, set by verify_compare_image; zero: stream and state are the input's. */
+    int source_fd;        /* the source's stream, > 0; borrowed */
+    const uint8_t *state; /* the state blob; borrowed */
+    size_t state_length;
+    const char *state_path; /* what messages call it */
 };
 
 /*
@@ -22,5 +29,16 @@ struct verify_options {
  */
 int verify_compare(const struct verify_options *options, struct ledger *out,
                    struct report_failure *failure);
+
+/*
+ * verify_compare_image - the same with a snapshot image: the source's stream is rebuilt in a file without a
+ * name, in the input's temporary directory, and holds the guest's memory there until the comparison is over.
+ * Two steps of the progress, the second of which is the caller's to end.
+ * @image: opened, with its structures. @options: input->stream_fd is its device part, of which the position
+ * is changed.
+ * Failures: those of unseal_stream and verify_compare.
+ */
+int verify_compare_image(const struct verify_options *options, const struct unseal *image,
+                         struct ledger *out, struct report_failure *failure);
 
 #endif
