@@ -386,7 +386,6 @@ int seal_run(const struct seal_options *options, struct seal_result *out,
     seal->options = options;
     seal->failure = failure;
     seal->stream_fd = -1;
-    seal->ram.fd = -1;
     seal->manifest = calloc(1, sizeof(*seal->manifest));
     int result = seal->manifest == NULL ? report_fail_memory(failure, SEAL_WHAT)
                                         : seal_output_begin(&seal->out, options->output, failure);
@@ -397,7 +396,7 @@ int seal_run(const struct seal_options *options, struct seal_result *out,
     }
     seal_output_end(&seal->out);
     progress_step_fail(options->progress);
-    ram_close(&seal->ram);
+    seal_places_free(seal);
     stream_close(&seal->stream);
     if (seal->stream_fd >= 0)
         close(seal->stream_fd);

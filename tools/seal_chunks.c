@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The chunks: some at a time are read, compressed and encrypted by as many threads, and written in
- * order. */
+/* The chunks: each thread reads one while no other reads, compresses and encrypts it, and writes it
+ * when it is its turn. */
 #define _GNU_SOURCE
-#include <inttypes.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +11,6 @@
 
 #include "seal_private.h"
 #include "sealed.h"
-#include "splice.h"
 
 #define ZSTD_LEVEL 1
 
@@ -26,19 +24,23 @@ struct job {
     uint8_t *packed;
     const uint8_t *data; /* what is to be stored: one of the two */
     uint8_t tag[RESUME_SEALED_TAG];
-    bool failed; /* the compressor */
 };
 
-struct batch {
-    const struct seal *seal;
-    const uint8_t *salt;
-    unsigned count;
-    atomic_uint next;
-    struct job job[SEALED_THREADS];
+/* What the threads share. A failure ends all of them. */
+struct works {
+    struct seal *seal;
+    pthread_mutex_t reading; /* of the next two */
+    struct seal_cursor cursor;
+    uint64_t next;           /* chunk to be read */
+    pthread_mutex_t writing; /* of the output, the progress, and the members below */
+    pthread_cond_t turned;
+    uint64_t turn; /* chunk to be written */
+    int result;
 };
 
-static void pack(const struct seal *seal, const uint8_t *salt, struct job *job)
+static void pack(const struct seal *seal, struct job *job)
 {
+    const uint8_t *salt = seal->header + RESUME_SEALED_HEADER_SALT;
     const size_t plain = (size_t)job->pages * RESUME_SEALED_PAGE;
     size_t length = 0;
     /* Room for one byte less: what does not get shorter is stored as it is. */
@@ -59,95 +61,90 @@ static void pack(const struct seal *seal, const uint8_t *salt, struct job *job)
                   data, job->stored, job->tag);
 }
 
-static void *work(void *context)
+static void fail(struct works *works, int result, const struct report_failure *failure)
 {
-    struct batch *batch = context;
-    for (;;) {
-        unsigned at = atomic_fetch_add(&batch->next, 1);
-        if (at >= batch->count)
-            return NULL;
-        pack(batch->seal, batch->salt, &batch->job[at]);
+    pthread_mutex_lock(&works->writing);
+    if (works->result == 0) {
+        works->result = result;
+        *works->seal->failure = *failure;
     }
+    pthread_cond_broadcast(&works->turned);
+    pthread_mutex_unlock(&works->writing);
 }
 
-/* Reads the pages of the next chunk. */
-static int fill(struct seal *seal, struct seal_cursor *cursor, struct job *job)
+/* Reads the pages of the next chunk. 1: there is none. */
+static int take(struct works *works, struct job *job, struct report_failure *failure)
 {
-    const struct seal_area *area = NULL;
-    uint64_t page = 0;
-    struct stream_error error;
-    memset(&error, 0, sizeof(error));
-    job->pages = 0;
-    while (job->pages < seal->options->chunk_pages && seal_next(seal, cursor, &area, &page)) {
-        if (job->pages == 0)
-            job->page = area->page + page;
-        if (ram_read_page(&seal->ram, area->block, (area->offset + page) * RESUME_SEALED_PAGE,
-                          job->plain + (size_t)job->pages * RESUME_SEALED_PAGE, &error) != 0)
-            return splice_report(seal->failure, &error, SEAL_WHAT, "the snapshot's stream");
-        job->pages++;
+    const struct seal *seal = works->seal;
+    int result = 1;
+    pthread_mutex_lock(&works->reading);
+    if (works->next < seal->chunks) {
+        job->number = works->next++;
+        result = seal_places_read(seal, &works->cursor, seal->options->chunk_pages, job->plain,
+                                  &job->pages, &job->page, failure);
     }
-    return 0;
+    pthread_mutex_unlock(&works->reading);
+    return result;
 }
 
-static int write_job(struct seal *seal, const struct job *job)
+/* Whether it was written. */
+static bool write_job(struct works *works, const struct job *job)
 {
+    struct seal *seal = works->seal;
+    const uint64_t chunk = (uint64_t)seal->options->chunk_pages * RESUME_SEALED_PAGE;
     uint8_t *entry = seal->index + job->number * RESUME_SEALED_INDEX_SIZE;
-    seal_put(entry + RESUME_SEALED_INDEX_OFFSET, seal->out.position, 8);
-    seal_put(entry + RESUME_SEALED_INDEX_STORED, job->stored, 4);
-    memcpy(entry + RESUME_SEALED_INDEX_TAG, job->tag, RESUME_SEALED_TAG);
-    return seal_output_append(&seal->out, job->data, job->stored, seal->failure);
-}
-
-static int run(struct seal *seal, struct batch *batch, unsigned threads)
-{
-    struct seal_cursor cursor = {0};
-    uint64_t done = 0;
-    int result = 0;
-    while (result == 0 && done < seal->chunks) {
-        batch->count = 0;
-        atomic_store(&batch->next, 0);
-        while (result == 0 && batch->count < threads && done + batch->count < seal->chunks) {
-            struct job *job = &batch->job[batch->count];
-            job->number = done + batch->count;
-            result = fill(seal, &cursor, job);
-            batch->count++;
-        }
-        if (result != 0)
-            break;
-        sealed_run(batch->count, work, batch);
-        for (unsigned i = 0; result == 0 && i < batch->count; i++)
-            result = write_job(seal, &batch->job[i]);
-        done += batch->count;
-        progress_step_update(seal->options->progress,
-                             done * seal->options->chunk_pages * RESUME_SEALED_PAGE,
+    pthread_mutex_lock(&works->writing);
+    while (works->result == 0 && works->turn != job->number)
+        pthread_cond_wait(&works->turned, &works->writing);
+    if (works->result == 0) {
+        seal_put(entry + RESUME_SEALED_INDEX_OFFSET, seal->out.position, 8);
+        seal_put(entry + RESUME_SEALED_INDEX_STORED, job->stored, 4);
+        memcpy(entry + RESUME_SEALED_INDEX_TAG, job->tag, RESUME_SEALED_TAG);
+        works->result = seal_output_append(&seal->out, job->data, job->stored, seal->failure);
+        works->turn++;
+        progress_step_update(seal->options->progress, works->turn * chunk,
                              seal->content * RESUME_SEALED_PAGE);
     }
-    return result;
+    const bool written = works->result == 0;
+    pthread_cond_broadcast(&works->turned);
+    pthread_mutex_unlock(&works->writing);
+    return written;
+}
+
+static void *work(void *context)
+{
+    struct works *works = context;
+    const size_t size = (size_t)works->seal->options->chunk_pages * RESUME_SEALED_PAGE;
+    struct report_failure failure = {0};
+    struct job job = {.plain = malloc(size), .packed = malloc(size)};
+    int result = 0;
+    if (job.plain == NULL || job.packed == NULL)
+        result = report_fail_memory(&failure, SEAL_WHAT);
+    while (result == 0) {
+        result = take(works, &job, &failure);
+        if (result != 0)
+            break;
+        pack(works->seal, &job);
+        if (!write_job(works, &job))
+            break;
+    }
+    if (result < 0)
+        fail(works, result, &failure);
+    free(job.plain);
+    free(job.packed);
+    return NULL;
 }
 
 int seal_chunks(struct seal *seal)
 {
     const size_t size = (size_t)seal->options->chunk_pages * RESUME_SEALED_PAGE;
-    const unsigned threads = sealed_threads(2 * size);
-    struct batch *batch = calloc(1, sizeof(*batch));
-    bool made = batch != NULL;
-    for (unsigned i = 0; made && i < threads; i++) {
-        batch->job[i].plain = malloc(size);
-        batch->job[i].packed = malloc(size);
-        made = batch->job[i].plain != NULL && batch->job[i].packed != NULL;
-    }
-    int result = 0;
-    if (made) {
-        batch->seal = seal;
-        batch->salt = seal->header + RESUME_SEALED_HEADER_SALT;
-        result = run(seal, batch, threads);
-    } else {
-        result = report_fail_memory(seal->failure, SEAL_WHAT);
-    }
-    for (unsigned i = 0; batch != NULL && i < threads; i++) {
-        free(batch->job[i].plain);
-        free(batch->job[i].packed);
-    }
-    free(batch);
-    return result;
+    struct works works = {.seal = seal};
+    pthread_mutex_init(&works.reading, NULL);
+    pthread_mutex_init(&works.writing, NULL);
+    pthread_cond_init(&works.turned, NULL);
+    sealed_run(sealed_threads(2 * size), work, &works);
+    pthread_cond_destroy(&works.turned);
+    pthread_mutex_destroy(&works.writing);
+    pthread_mutex_destroy(&works.reading);
+    return works.result;
 }

@@ -48,7 +48,8 @@ static int find_areas(struct seal *seal)
         if (range->kind != MANIFEST_RANGE_RAM || block == UINT32_MAX || !is_main(range->block) ||
             (range->base_pa | range->length | range->offset) % RESUME_SEALED_PAGE != 0)
             continue;
-        const uint64_t length = seal->ram.blocks[block].length;
+        uint32_t blocks = 0;
+        const uint64_t length = stream_blocks(&seal->stream, &blocks)[block].length;
         if (range->offset > length || range->length > length - range->offset)
             return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, range->block,
                                "take the snapshot again",
@@ -73,10 +74,10 @@ static int find_areas(struct seal *seal)
 }
 
 /* The area that a page of a block is in, or NULL. */
-static const struct seal_area *area_of(const struct seal *seal, uint32_t block, uint64_t page)
+static struct seal_area *area_of(struct seal *seal, uint32_t block, uint64_t page)
 {
     for (uint32_t i = 0; i < seal->area_count; i++) {
-        const struct seal_area *area = &seal->area[i];
+        struct seal_area *area = &seal->area[i];
         if (area->block == block && page >= area->offset && page - area->offset < area->count)
             return area;
     }
@@ -86,7 +87,7 @@ static const struct seal_area *area_of(const struct seal *seal, uint32_t block, 
 bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
                uint64_t *page)
 {
-    for (; cursor->area < seal->area_count; cursor->area++, cursor->page = 0) {
+    for (; cursor->area < seal->area_count; cursor->area++, cursor->page = 0, cursor->extent = 0) {
         const struct seal_area *at = &seal->area[cursor->area];
         while (cursor->page < at->count) {
             uint64_t bit = at->bit + cursor->page;
@@ -126,7 +127,8 @@ static void note(struct seal *seal, uint64_t bit, bool content)
 static int keep(struct seal *seal, const struct stream_event *event, uint32_t *last)
 {
     uint8_t entry[8 + 1 + 255 + RESUME_SEALED_PAGE];
-    const char *name = seal->ram.blocks[event->block].name;
+    uint32_t blocks = 0;
+    const char *name = stream_blocks(&seal->stream, &blocks)[event->block].name;
     const size_t length = strlen(name);
     const bool data = event->kind == STREAM_PAGE;
     uint64_t flags = data ? STREAM_RAM_PAGE : STREAM_RAM_ZERO;
@@ -167,15 +169,15 @@ static int take_page(struct seal *seal, const struct stream_event *event, uint32
                      struct stream_error *error)
 {
     const uint64_t page = event->page_offset / RESUME_SEALED_PAGE;
-    const struct seal_area *area = area_of(seal, event->block, page);
+    struct seal_area *area = area_of(seal, event->block, page);
+    const bool content = event->kind == STREAM_PAGE ? !is_zero(event->page) : event->fill != 0;
     if (stream_sink_to(&seal->stream, event->offset, error) != 0 ||
         stream_sink_skip(&seal->stream, event->offset + event->length, error) != 0)
         return fail_stream(seal, error);
     if (area == NULL)
         return keep(seal, event, last);
-    note(seal, area->bit + (page - area->offset),
-         event->kind == STREAM_PAGE ? !is_zero(event->page) : event->fill != 0);
-    return 0;
+    note(seal, area->bit + (page - area->offset), content);
+    return content ? seal_places_add(seal, area, page - area->offset, event) : 0;
 }
 
 int seal_pass(struct seal *seal)
@@ -186,13 +188,11 @@ int seal_pass(struct seal *seal)
     uint32_t last = UINT32_MAX;
     unsigned events = 0;
     memset(&error, 0, sizeof(error));
-    if (ram_begin(&seal->ram, seal->stream_fd, &error) != 0 ||
-        stream_open_fd(&seal->stream, seal->stream_fd, &error) != 0)
+    if (stream_open_fd(&seal->stream, seal->stream_fd, &error) != 0)
         return fail_stream(seal, &error);
     stream_set_sink(&seal->stream, sink, seal);
     do {
-        if (stream_next(&seal->stream, &event, &error) != 0 ||
-            ram_add(&seal->ram, &seal->stream, &event, &error) != 0)
+        if (stream_next(&seal->stream, &event, &error) != 0)
             return fail_stream(seal, &error);
         int result = 0;
         if (event.kind == STREAM_MEMORY)
@@ -206,6 +206,7 @@ int seal_pass(struct seal *seal)
         if (++events % PROGRESS_EVENTS == 0)
             progress_step_update(seal->options->progress, event.offset, size);
     } while (event.kind != STREAM_DEVICES);
+    seal_places_end(seal);
     if (seal->content == 0)
         return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "the snapshot's stream",
                            "take the snapshot again", "all of the RAM is zero");

@@ -11,11 +11,17 @@
 
 #include "manifest.h"
 #include "protect.h"
-#include "ram.h"
 #include "seal.h"
 #include "stream.h"
 
 #define SEAL_WHAT "seal"
+
+/* Pages that follow each other in the guest and, with STREAM_STRIDE from one to the next, in the stream. */
+struct seal_extent {
+    uint64_t page; /* in the area */
+    uint64_t count;
+    uint64_t offset; /* in the stream, of the first one's 4096 bytes */
+};
 
 /* Guest-physical memory that goes into the image's chunks, and where the stream has it. In pages. */
 struct seal_area {
@@ -24,6 +30,18 @@ struct seal_area {
     uint64_t offset; /* in the block */
     uint64_t bit;    /* of its first page in the bitmap of pages with content */
     uint32_t block;
+    struct seal_extent *extent; /* owned; ascending */
+    size_t extents;
+    size_t room;
+};
+
+/* A page that the stream has out of order or repeatedly, or as one byte. */
+struct seal_stray {
+    uint64_t bit; /* in the bitmap */
+    uint64_t offset;
+    uint64_t order; /* the last one counts */
+    bool filled;    /* with the byte `fill`; else at `offset` */
+    uint8_t fill;
 };
 
 /* The file that is written. */
@@ -49,13 +67,15 @@ struct seal {
     struct resume_home home;
     int stream_fd;
     struct stream stream;
-    struct ram ram;
     uint32_t area_count;
     struct seal_area area[MANIFEST_RANGE_MAX];
-    uint64_t pages;   /* of all areas */
-    uint64_t content; /* of them, not zero */
-    uint8_t *bitmap;  /* a bit for each page */
-    uint8_t *index;   /* entries of the chunk index */
+    uint64_t pages;           /* of all areas */
+    uint64_t content;         /* of them, not zero */
+    uint8_t *bitmap;          /* a bit for each page */
+    struct seal_stray *stray; /* by seal_places_end in order of their bits, each once */
+    size_t strays;
+    size_t stray_room;
+    uint8_t *index; /* entries of the chunk index */
     uint64_t chunks;
     uint32_t protection;
     uint32_t method; /* how that is done here */
@@ -72,11 +92,28 @@ struct seal {
 struct seal_cursor {
     uint32_t area;
     uint64_t page; /* in the area */
+    size_t extent; /* for seal_places_read: not behind the one that has the page */
 };
 
 /* seal_next - the next page with content: its area, and its number there. False at the end. */
 bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
                uint64_t *page);
+
+/*
+ * Where the stream has the pages with content: extents, which are as many as runs of such pages, and
+ * strays, of which a stream of a stopped guest has next to none.
+ * seal_places_add - take down that the page @page of @area is where @event says.
+ * seal_places_end - no more will come.
+ * seal_places_read - read up to @count pages from @cursor on, one after the other, to @out. The number in
+ * @ret_page is guest-physical, of the first. For one thread at a time.
+ */
+int seal_places_add(struct seal *seal, struct seal_area *area, uint64_t page,
+                    const struct stream_event *event);
+void seal_places_end(struct seal *seal);
+int seal_places_read(const struct seal *seal, struct seal_cursor *cursor, uint32_t count,
+                     uint8_t *out, uint32_t *ret_count, uint64_t *ret_page,
+                     struct report_failure *failure);
+void seal_places_free(struct seal *seal);
 
 /* Output: made beside its name, appended to, written to elsewhere, named. All fail with a
  * description in @failure. seal_output_end removes what was not named. */
