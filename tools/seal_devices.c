@@ -141,9 +141,9 @@ static int write_changed(struct seal *seal, const struct vmdesc *desc,
 /* The description without the sections that are left out. */
 static int write_description(struct seal *seal, const struct vmdesc *desc)
 {
-    json_t *root = json_copy(desc->root);
+    json_t *root = vmdesc_description(desc);
     json_t *kept = json_array();
-    const json_t *devices = json_object_get(desc->root, "devices");
+    const json_t *devices = json_object_get(root, "devices");
     char *text = NULL;
     bool made = root != NULL && kept != NULL;
     for (size_t i = 0; made && i < json_array_size(devices); i++) {

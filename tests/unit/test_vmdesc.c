@@ -405,6 +405,16 @@ static void test_field_limit(void **state)
     assert_int_equal(open_field("struct", 1, text.json, 2048, &error), RESUME_ELENGTH);
     assert_non_null(strstr(error.why, "more fields"));
     build_free(&text);
+    /* 2048 temporaries of one byte whose 1000 fields have none: they are looked at, and not walked. */
+    build_json(&text, ", \"array_len\": 2048, \"struct\": {\"fields\": [{\"name\": \"m\", "
+                      "\"type\": \"tmp\", \"size\": 1, \"fields\": [{\"name\": \"z\", "
+                      "\"type\": \"buffer\", \"size\": 0}");
+    for (unsigned i = 1; i < 1000; i++)
+        build_json(&text, ", {\"name\": \"z\", \"type\": \"buffer\", \"size\": 0}");
+    build_json(&text, "]}]}");
+    assert_int_equal(open_field("struct", 1, text.json, 2048, &error), RESUME_ELENGTH);
+    assert_non_null(strstr(error.why, "more fields"));
+    build_free(&text);
 }
 
 /* The description as a whole. */

@@ -19,7 +19,6 @@ struct json_t; /* jansson's */
 
 /* Limits. More than this is refused. */
 #define VMDESC_JSON_MAX (UINT64_C(64) << 20)
-#define VMDESC_DEPTH_MAX 64u        /* nesting of the JSON text, and of structures in it */
 #define VMDESC_FIELD_MAX (1u << 20) /* fields of all sections together */
 #define VMDESC_SECTION_MAX 65536u
 #define VMDESC_EXPAND_MAX 1024u /* longer arrays of numbers stay one field */
@@ -74,14 +73,14 @@ struct vmdesc {
     uint32_t field_count;
     struct vmdesc_section *sections;
     struct vmdesc_field *fields;
-    size_t eof;          /* index into the tail of the EOF byte that ends the sections */
-    size_t vmdesc;       /* index of the VMDESC section's type byte (06) */
-    size_t json;         /* index of the JSON text */
-    size_t json_length;  /* bytes */
-    struct json_t *root; /* the parsed description; borrowed by whoever reads it */
-    void *strings;       /* private: storage for paths */
-    uint32_t *order;     /* private: the indices of each section's fields, by hash and path */
-    uint8_t *owned;      /* private: the tail, when vmdesc_open_end has read it */
+    size_t eof;         /* index into the tail of the EOF byte that ends the sections */
+    size_t vmdesc;      /* index of the VMDESC section's type byte (06) */
+    size_t json;        /* index of the JSON text */
+    size_t json_length; /* bytes */
+    char *names;        /* private: storage for names and types */
+    void *strings;      /* private: storage for paths */
+    uint32_t *order;    /* private: the indices of each section's fields, by hash and path */
+    uint8_t *owned;     /* private: the tail, when vmdesc_open_end has read it */
 };
 
 /*
@@ -109,6 +108,13 @@ int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_
 /* vmdesc_open_from - the same, when it is known where the sections begin. */
 int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64_t offset,
                      struct stream_error *error);
+
+/*
+ * vmdesc_description - the description as a tree, for who writes another one. To be released with
+ * json_decref. NULL when memory runs out, or when jansson has an objection to a part of the text that is
+ * not read here (a string that is no UTF-8, a number beyond 64 bits).
+ */
+struct json_t *vmdesc_description(const struct vmdesc *desc);
 
 /* vmdesc_close - free. A zeroed or closed one is fine. */
 void vmdesc_close(struct vmdesc *desc);

@@ -23,14 +23,14 @@ struct chunk {
 
 /* One description being walked: a device's, a structure's, a subsection's. */
 struct frame {
-    const char *name; /* of the description, for subsection names; NULL when it has none */
-    json_t *fields;
-    json_t *subsections;
-    size_t field;      /* the next one */
-    size_t subsection; /* the next one */
-    size_t path;       /* length of the path of this frame, without separator */
-    size_t base;       /* the same without the element's index */
-    char separator;    /* between path and field name */
+    const char *name;     /* of the description, for subsection names; NULL when it has none */
+    uint32_t fields;      /* the list, or 0 */
+    uint32_t subsections; /* the list, or 0 */
+    uint32_t field;       /* the next one */
+    uint32_t subsection;  /* the next one */
+    size_t path;          /* length of the path of this frame, without separator */
+    size_t base;          /* the same without the element's index */
+    char separator;       /* between path and field name */
     bool sized;
     size_t start;  /* where this element begins in the tail */
     uint64_t size; /* its length, if sized */
@@ -41,6 +41,7 @@ struct frame {
 
 struct walk {
     struct vmdesc *desc;
+    const struct json_text *json;
     struct stream_error *error;
     size_t pos;
     size_t limit; /* the sections end before this */
@@ -48,7 +49,7 @@ struct walk {
     size_t section_capacity;
     uint32_t steps;
     uint32_t depth;
-    struct frame frame[VMDESC_DEPTH_MAX];
+    struct frame frame[JSON_TEXT_DEPTH_MAX];
     char path[PATH_MAX_LENGTH];
 };
 
@@ -120,21 +121,33 @@ static int add_index(struct walk *walk, uint64_t index)
     return append(walk, strlen(walk->path), text + at);
 }
 
+static void rewind_lists(struct frame *frame)
+{
+    frame->field = frame->fields + 1;
+    frame->subsection = frame->subsections + 1;
+}
+
 static int push(struct walk *walk, const struct frame *frame)
 {
-    if (walk->depth == VMDESC_DEPTH_MAX)
+    if (walk->depth == JSON_TEXT_DEPTH_MAX)
         return fail(walk, RESUME_ELENGTH, "structures are nested too deeply");
-    walk->frame[walk->depth++] = *frame;
+    walk->frame[walk->depth] = *frame;
+    rewind_lists(&walk->frame[walk->depth++]);
     return 0;
 }
 
 /* Every field and structure element visited costs a step; this is what bounds the work. */
+static int steps(struct walk *walk, uint64_t count)
+{
+    if (count > VMDESC_FIELD_MAX - walk->steps)
+        return fail(walk, RESUME_ELENGTH, "more fields than are believed");
+    walk->steps += (uint32_t)count;
+    return 0;
+}
+
 static int step(struct walk *walk)
 {
-    if (walk->steps == VMDESC_FIELD_MAX)
-        return fail(walk, RESUME_ELENGTH, "more fields than are believed");
-    walk->steps++;
-    return 0;
+    return steps(walk, 1);
 }
 
 static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_t array_len)
@@ -181,10 +194,26 @@ static int walk_plain(struct walk *walk, const char *type, uint32_t size, uint32
     return 0;
 }
 
-static int walk_field(struct walk *walk, const struct frame *frame, json_t *json)
+/*
+ * Does the field have an inner description to be walked? That of a temporary or queue counts only if it
+ * is as long as the field.
+ */
+static int is_structure(struct walk *walk, const struct vmdesc_json_field *field, bool *ret)
+{
+    uint64_t visited = 0;
+    *ret = field->fields != 0;
+    if (!*ret || field->is_struct)
+        return 0;
+    *ret =
+        field->array_len == 1 && vmdesc_json_length(walk->json, field->fields, field->subsections,
+                                                    field->size, &visited) == field->size;
+    return steps(walk, visited);
+}
+
+static int walk_field(struct walk *walk, const struct frame *frame, uint32_t index)
 {
     struct vmdesc_json_field field;
-    const char *problem = vmdesc_json_field(json, &field);
+    const char *problem = vmdesc_json_field(walk->json, index, &field);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
     int ret = set_path(walk, frame->path, frame->separator, field.name);
@@ -198,7 +227,11 @@ static int walk_field(struct walk *walk, const struct frame *frame, json_t *json
     uint64_t total = (uint64_t)field.size * field.array_len;
     if (total > walk->limit - walk->pos)
         return fail(walk, RESUME_ELENGTH, "the field is longer than what is left of the stream");
-    if (field.fields == NULL || (!field.is_struct && (field.array_len != 1 || !field.consistent)))
+    bool structure;
+    ret = is_structure(walk, &field, &structure);
+    if (ret != 0)
+        return ret;
+    if (!structure)
         return walk_plain(walk, field.type, field.size, field.array_len);
     if (field.size == 0 && field.array_len > 1)
         return fail(walk, RESUME_ELENGTH, "an array of structures without length");
@@ -221,10 +254,10 @@ static int walk_field(struct walk *walk, const struct frame *frame, json_t *json
     return ret == 0 ? push(walk, &inner) : ret;
 }
 
-static int walk_subsection(struct walk *walk, const struct frame *frame, json_t *json)
+static int walk_subsection(struct walk *walk, const struct frame *frame, uint32_t index)
 {
     struct vmdesc_json_section section;
-    const char *problem = vmdesc_json_subsection(json, &section);
+    const char *problem = vmdesc_json_subsection(walk->json, index, &section);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
     const char *name = section.name;
@@ -275,8 +308,7 @@ static int end_frame(struct walk *walk)
         walk->depth--;
         return 0;
     }
-    frame->field = 0;
-    frame->subsection = 0;
+    rewind_lists(frame);
     frame->start = walk->pos;
     walk->path[frame->base] = '\0';
     int ret = add_index(walk, frame->element);
@@ -284,18 +316,28 @@ static int end_frame(struct walk *walk)
     return ret == 0 ? step(walk) : ret;
 }
 
+/* The entry of list @list at *@next, which then is the next one; 0 behind the last. */
+static uint32_t take_entry(const struct walk *walk, uint32_t list, uint32_t *next)
+{
+    uint32_t index = *next;
+    if (list == 0 || index == walk->json->values[list].next)
+        return 0;
+    *next = walk->json->values[index].next;
+    return index;
+}
+
 /* Walks one section's payload; the frame of the device is on the stack. */
 static int walk_payload(struct walk *walk)
 {
     while (walk->depth > 0) {
         struct frame *frame = &walk->frame[walk->depth - 1];
+        uint32_t index;
         int ret;
         walk->path[frame->path] = '\0';
-        if (frame->field < json_array_size(frame->fields))
-            ret = walk_field(walk, frame, json_array_get(frame->fields, frame->field++));
-        else if (frame->subsection < json_array_size(frame->subsections))
-            ret = walk_subsection(walk, frame,
-                                  json_array_get(frame->subsections, frame->subsection++));
+        if ((index = take_entry(walk, frame->fields, &frame->field)) != 0)
+            ret = walk_field(walk, frame, index);
+        else if ((index = take_entry(walk, frame->subsections, &frame->subsection)) != 0)
+            ret = walk_subsection(walk, frame, index);
         else
             ret = end_frame(walk);
         if (ret != 0)
@@ -399,14 +441,15 @@ static int sort_fields(struct walk *walk)
     return 0;
 }
 
-static int walk_section(struct walk *walk, json_t *device, uint32_t index)
+/* @index: of the device in the description's list; @device: its entry. */
+static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
 {
     struct vmdesc *desc = walk->desc;
     struct vmdesc_json_section json;
     struct vmdesc_section section = {.device = index, .first_field = desc->field_count};
 
     walk->path[0] = '\0';
-    const char *problem = vmdesc_json_device(device, &json);
+    const char *problem = vmdesc_json_device(walk->json, device, &json);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
     snprintf(walk->path, PATH_MAX_LENGTH, "%s", json.name);
@@ -447,19 +490,21 @@ static int walk_section(struct walk *walk, json_t *device, uint32_t index)
 static int walk_sections(struct walk *walk)
 {
     struct vmdesc *desc = walk->desc;
-    json_t *devices = json_object_get(desc->root, "devices");
-    size_t count = json_array_size(devices);
-    if (!json_is_array(devices))
+    const struct json_value *values = walk->json->values;
+    uint32_t devices = json_text_member(walk->json, 0, "devices");
+    if (devices == 0 || values[devices].kind != JSON_KIND_ARRAY)
         return fail(walk, RESUME_ERESERVED, "the description has no list of devices");
+    uint32_t count = values[devices].length;
     if (count > VMDESC_SECTION_MAX)
         return fail(walk, RESUME_ELENGTH, "more device sections than are believed");
     walk->field_capacity = 1024;
     desc->fields = malloc(walk->field_capacity * sizeof(*desc->fields));
-    desc->sections = calloc(count + 1, sizeof(*desc->sections));
+    desc->sections = calloc((size_t)count + 1, sizeof(*desc->sections));
     if (desc->fields == NULL || desc->sections == NULL)
         return no_memory(walk);
-    for (size_t i = 0; i < count; i++) {
-        int ret = walk_section(walk, json_array_get(devices, i), (uint32_t)i);
+    uint32_t next = devices + 1;
+    for (uint32_t i = 0; i < count; i++) {
+        int ret = walk_section(walk, take_entry(walk, devices, &next), i);
         if (ret != 0)
             return ret;
     }
@@ -475,17 +520,20 @@ static int walk_sections(struct walk *walk)
     return sort_fields(walk);
 }
 
-int vmdesc_walk(struct vmdesc *desc, struct stream_error *error)
+int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error *error)
 {
     struct walk *walk = calloc(1, sizeof(*walk));
     if (walk == NULL)
         return stream_fail(error, RESUME_IMPORT_ERRNO(ENOMEM), STREAM_NO_OFFSET, NULL,
                            "out of memory");
     walk->desc = desc;
+    walk->json = json;
     walk->error = error;
     walk->limit = desc->vmdesc;
     int ret = walk_sections(walk);
     free(walk);
+    desc->names = json->text;
+    json->text = NULL;
     return ret;
 }
 
@@ -499,14 +547,21 @@ int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_
                            "no description of the device sections at the end of the stream");
     out.json = out.vmdesc + 5;
     out.json_length = stream_be32(tail + out.vmdesc + 1);
-    ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &out.root, error);
+    struct json_text json = {NULL};
+    ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &json, error);
     if (ret == 0)
-        ret = vmdesc_walk(&out, error);
+        ret = vmdesc_walk(&out, &json, error);
+    json_text_free(&json);
     if (ret != 0)
         vmdesc_close(&out);
     else
         *desc = out;
     return ret;
+}
+
+json_t *vmdesc_description(const struct vmdesc *desc)
+{
+    return json_loadb((const char *)desc->tail + desc->json, desc->json_length, 0, NULL);
 }
 
 void vmdesc_close(struct vmdesc *desc)
@@ -520,7 +575,7 @@ void vmdesc_close(struct vmdesc *desc)
     free(desc->fields);
     free(desc->sections);
     free(desc->order);
-    json_decref(desc->root);
+    free(desc->names);
     free(desc->owned);
     memset(desc, 0, sizeof(*desc));
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /* Finding the device sections from the end of a file, without reading what is before them. */
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,15 +18,15 @@ struct end {
     uint8_t *bytes;
     uint64_t from; /* offset of the first of them */
     uint64_t length;
-    size_t vmdesc; /* index of the VMDESC section's type byte */
-    json_t *root;
-    uint64_t sections; /* offset of the first device section, by the description */
+    size_t vmdesc;         /* index of the VMDESC section's type byte */
+    struct json_text json; /* the description */
+    uint64_t sections;     /* offset of the first device section, by the description */
 };
 
 static void free_end(struct end *end)
 {
     free(end->bytes);
-    json_decref(end->root);
+    json_text_free(&end->json);
 }
 
 static int read_bytes(struct end *end, const struct import_file *file, uint64_t length,
@@ -69,10 +68,10 @@ static int read_end(struct end *end, const struct import_file *file, struct stre
         return ret;
     uint64_t vmdesc = end->from + end->vmdesc;
     const uint8_t *header = end->bytes + end->vmdesc;
-    ret = vmdesc_json_parse(header + 5, stream_be32(header + 1), vmdesc + 5, &end->root, error);
+    ret = vmdesc_json_parse(header + 5, stream_be32(header + 1), vmdesc + 5, &end->json, error);
     if (ret != 0)
         return ret;
-    uint64_t length = vmdesc_json_sections_length(end->root) + 1; /* and EOF */
+    uint64_t length = vmdesc_json_sections_length(&end->json) + 1; /* and EOF */
     if (length > STREAM_TAIL_MAX || length > vmdesc)
         return stream_fail(error, RESUME_ELENGTH, vmdesc, NULL,
                            "the description is of more device state than there is");
@@ -116,12 +115,10 @@ static int walk_from(struct end *end, const struct import_file *file, uint64_t o
         .vmdesc = (size_t)(vmdesc - offset),
         .json = (size_t)(vmdesc - offset) + 5,
         .json_length = json_length,
-        .root = end->root,
         .owned = end->bytes,
     };
-    end->root = NULL;
     end->bytes = NULL;
-    return vmdesc_walk(out, error);
+    return vmdesc_walk(out, &end->json, error);
 }
 
 /* The footer of section @id, and perhaps commands without data behind it, end at @offset. */
@@ -174,7 +171,7 @@ int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64
     if (ret == 0) {
         const uint8_t *header = end.bytes + end.vmdesc;
         ret = vmdesc_json_parse(header + 5, stream_be32(header + 1), end.from + end.vmdesc + 5,
-                                &end.root, error);
+                                &end.json, error);
     }
     if (ret == 0)
         ret = walk_from(&end, file, offset, &out, error);

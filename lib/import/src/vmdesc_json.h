@@ -3,19 +3,21 @@
 #ifndef RESUME_IMPORT_VMDESC_JSON_H
 #define RESUME_IMPORT_VMDESC_JSON_H
 
-#include <jansson.h>
-
+#include "json_text.h"
 #include "stream.h"
 
-/* A device or subsection as described. Strings and arrays are borrowed from the JSON text. */
+/*
+ * A device or subsection as described. Strings are those of the JSON text; lists are indices of arrays
+ * in it, or 0.
+ */
 struct vmdesc_json_section {
     const char *name; /* 1 to 255 printable ASCII characters */
     const char *vmsd_name;
     uint32_t instance;
     uint32_t version;
     bool has_version;
-    json_t *fields;      /* an array */
-    json_t *subsections; /* an array, or NULL */
+    uint32_t fields;
+    uint32_t subsections;
 };
 
 /* A field as described. */
@@ -29,9 +31,8 @@ struct vmdesc_json_field {
     bool has_index;
     bool is_struct;
     const char *vmsd_name; /* of the inner description, or NULL */
-    json_t *fields;        /* the inner description's fields, or NULL */
-    json_t *subsections;   /* its subsections, or NULL */
-    bool consistent;       /* the inner description is as long as the field */
+    uint32_t fields;       /* the inner description's fields, or 0 */
+    uint32_t subsections;  /* its subsections, or 0 */
 };
 
 /*
@@ -40,22 +41,31 @@ struct vmdesc_json_field {
  */
 int vmdesc_json_locate(const uint8_t *tail, size_t length, size_t *ret_index);
 
-/* Checks nesting and length, then parses. @offset: of @text in the file, for messages. */
-int vmdesc_json_parse(const uint8_t *text, size_t length, uint64_t offset, json_t **ret_root,
+/*
+ * vmdesc_json_parse - parse, within the limits of vmdesc.h.
+ * @offset: of @text in the file, for messages. @ret: to be released with json_text_free; its outermost
+ * value is an object. Errors: ELENGTH, ERESERVED, RESUME_IMPORT_ERRNO(ENOMEM).
+ */
+int vmdesc_json_parse(const uint8_t *text, size_t length, uint64_t offset, struct json_text *ret,
                       struct stream_error *error);
 
-/* Read one entry. Return NULL, or what is wrong with it. */
-const char *vmdesc_json_device(json_t *json, struct vmdesc_json_section *out);
-const char *vmdesc_json_subsection(json_t *json, struct vmdesc_json_section *out);
-const char *vmdesc_json_field(json_t *json, struct vmdesc_json_field *out);
+/* Read one entry, value @index. Return NULL, or what is wrong with it. */
+const char *vmdesc_json_device(const struct json_text *json, uint32_t index,
+                               struct vmdesc_json_section *out);
+const char *vmdesc_json_subsection(const struct json_text *json, uint32_t index,
+                                   struct vmdesc_json_section *out);
+const char *vmdesc_json_field(const struct json_text *json, uint32_t index,
+                              struct vmdesc_json_field *out);
 
 /*
  * The bytes that fields and subsections take, by the sizes of the outermost fields. @limit: what is
- * beyond it is reported as limit + 1. Malformed entries count nothing.
+ * beyond it is reported as limit + 1. Malformed entries count nothing. @visited: the number of entries
+ * that were looked at is added to it.
  */
-uint64_t vmdesc_json_length(json_t *fields, json_t *subsections, uint64_t limit);
+uint64_t vmdesc_json_length(const struct json_text *json, uint32_t fields, uint32_t subsections,
+                            uint64_t limit, uint64_t *visited);
 
 /* The bytes that all device sections take, headers and footers included; or > STREAM_TAIL_MAX. */
-uint64_t vmdesc_json_sections_length(json_t *root);
+uint64_t vmdesc_json_sections_length(const struct json_text *json);
 
 #endif
