@@ -142,6 +142,12 @@ static int check_file(const struct manifest_file *file, const char *path, struct
 int manifest_verify(const struct manifest *manifest, const char *directory,
                     struct progress *progress, struct report_failure *failure)
 {
+    return manifest_verify_others(manifest, directory, NULL, progress, failure);
+}
+
+int manifest_verify_others(const struct manifest *manifest, const char *directory, const char *name,
+                           struct progress *progress, struct report_failure *failure)
+{
     uint64_t total = 0;
     uint64_t base = 0;
     for (uint32_t i = 0; i < manifest->file_count; i++)
@@ -149,6 +155,8 @@ int manifest_verify(const struct manifest *manifest, const char *directory,
             total += manifest->file[i].size;
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         char *path;
+        if (name != NULL && strcmp(manifest->file[i].name, name) == 0)
+            continue;
         int result = join_path(directory, manifest->file[i].name, &path, failure);
         if (result == 0) {
             result = check_file(&manifest->file[i], path, progress, base, total, failure);

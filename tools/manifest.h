@@ -129,6 +129,10 @@ int manifest_read_image(struct manifest *out, struct manifest_image *image, cons
 int manifest_verify(const struct manifest *manifest, const char *directory,
                     struct progress *progress, struct report_failure *failure);
 
+/* manifest_verify_others - the same, but for the file @name. */
+int manifest_verify_others(const struct manifest *manifest, const char *directory, const char *name,
+                           struct progress *progress, struct report_failure *failure);
+
 /*
  * manifest_compare_machine - can a machine like @target take over what ran on @source?
  * Machine type, RAM size, vCPU count, memory map of RAM and the CPU's feature words must agree

@@ -346,8 +346,8 @@ static int prepare(struct seal *seal)
     int result = manifest_read(seal->manifest, options->directory, seal->failure);
     if (result == 0) {
         progress_step_begin(options->progress, "check the snapshot's files");
-        result =
-            manifest_verify(seal->manifest, options->directory, options->progress, seal->failure);
+        result = manifest_verify_others(seal->manifest, options->directory, MANIFEST_STREAM,
+                                        options->progress, seal->failure);
     }
     if (result == 0)
         result = read_file(seal, MANIFEST_STATE, &seal->state, &seal->state_length);

@@ -4,8 +4,12 @@
  * hypervisor's to put back, goes into the device part: it is a stream of its own.
  */
 #define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <xxhash.h>
 
 #include "seal_private.h"
 #include "splice.h"
@@ -158,6 +162,12 @@ static int sink(void *ctx, const void *data, size_t length)
     return seal_output_append(&seal->out, data, length, seal->failure);
 }
 
+static void tap(void *ctx, const void *data, size_t length)
+{
+    struct seal *seal = ctx;
+    XXH3_128bits_update(seal->checksum, data, length);
+}
+
 static int fail_stream(struct seal *seal, const struct stream_error *error)
 {
     if (error->code == STREAM_ESINK)
@@ -180,7 +190,7 @@ static int take_page(struct seal *seal, const struct stream_event *event, uint32
     return content ? seal_places_add(seal, area, page - area->offset, event) : 0;
 }
 
-int seal_pass(struct seal *seal)
+static int pass(struct seal *seal)
 {
     struct stream_error error;
     struct stream_event event;
@@ -191,6 +201,7 @@ int seal_pass(struct seal *seal)
     if (stream_open_fd(&seal->stream, seal->stream_fd, &error) != 0)
         return fail_stream(seal, &error);
     stream_set_sink(&seal->stream, sink, seal);
+    stream_set_tap(&seal->stream, tap, seal);
     do {
         if (stream_next(&seal->stream, &event, &error) != 0)
             return fail_stream(seal, &error);
@@ -211,4 +222,37 @@ int seal_pass(struct seal *seal)
         return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "the snapshot's stream",
                            "take the snapshot again", "all of the RAM is zero");
     return seal_devices(seal);
+}
+
+/* The checksum of what was read is the manifest's? */
+static bool is_right(const struct seal *seal)
+{
+    const XXH128_hash_t hash = XXH3_128bits_digest(seal->checksum);
+    char text[MANIFEST_HASH_LENGTH + 1];
+    snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64,
+             (uint64_t)hash.low64);
+    return strcmp(text, manifest_find_file(seal->manifest, MANIFEST_STREAM)->xxh3_128) == 0;
+}
+
+int seal_pass(struct seal *seal)
+{
+    struct report_failure damage = {0};
+    seal->checksum = XXH3_createState();
+    if (seal->checksum == NULL)
+        return report_fail_memory(seal->failure, SEAL_WHAT);
+    XXH3_128bits_reset(seal->checksum);
+    int result = pass(seal);
+    if (result == 0 && !is_right(seal))
+        result =
+            report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "the snapshot's stream",
+                        "seal again when nothing writes to it", "it changed while it was read");
+    XXH3_freeState(seal->checksum);
+    seal->checksum = NULL;
+    /* A file that is damaged is more worth knowing of than what that led to. */
+    if (result == -EXIT_CODE_REFUSED &&
+        manifest_verify(seal->manifest, seal->options->directory, NULL, &damage) < 0) {
+        *seal->failure = damage;
+        result = -damage.exit_code;
+    }
+    return result;
 }

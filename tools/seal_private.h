@@ -66,6 +66,7 @@ struct seal {
     bool *active; /* [vcpus] */
     struct resume_home home;
     int stream_fd;
+    struct XXH3_state_s *checksum; /* of the stream, while it is read */
     struct stream stream;
     uint32_t area_count;
     struct seal_area area[MANIFEST_RANGE_MAX];

@@ -128,6 +128,9 @@ struct stream_event {
  */
 typedef int (*stream_sink_fn)(void *ctx, const void *data, size_t length);
 
+/* A tap: sees @length bytes as they were read from the descriptor, in order, whatever becomes of them. */
+typedef void (*stream_tap_fn)(void *ctx, const void *data, size_t length);
+
 /* A stream being read. Owned by the caller, who treats the members as private. */
 struct stream {
     int fd; /* -1 for memory and for `file` */
@@ -135,6 +138,8 @@ struct stream {
     struct import_file *own_file; /* `file`, when stream_open_seekable has made it */
     stream_sink_fn sink;
     void *sink_ctx;
+    stream_tap_fn tap;
+    void *tap_ctx;
     uint8_t *buffer;     /* owned when fd >= 0 */
     const uint8_t *data; /* the window: buffer, or the whole memory */
     size_t capacity;
@@ -203,6 +208,10 @@ void stream_close(struct stream *stream);
  * stream_set_sink - attach a sink, before the first stream_next. NULL: none (the default).
  */
 void stream_set_sink(struct stream *stream, stream_sink_fn sink, void *ctx);
+
+/* stream_set_tap - attach a tap to a stream of stream_open_fd, before the first stream_next. When
+ * stream_tail has returned it has seen the whole file. */
+void stream_set_tap(struct stream *stream, stream_tap_fn tap, void *ctx);
 
 /*
  * stream_next - read the next event.

@@ -131,6 +131,12 @@ void stream_set_sink(struct stream *stream, stream_sink_fn sink, void *ctx)
     stream->sink_ctx = ctx;
 }
 
+void stream_set_tap(struct stream *stream, stream_tap_fn tap, void *ctx)
+{
+    stream->tap = tap;
+    stream->tap_ctx = ctx;
+}
+
 /* Serves or skips the window up to file offset @offset, which lies in it. */
 int stream_drain(struct stream *stream, uint64_t offset, bool serve, struct stream_error *error)
 {
@@ -186,6 +192,8 @@ static int read_some(struct stream *stream, uint64_t offset, uint8_t *buffer, si
         ssize_t got = read(stream->fd, buffer, capacity);
         if (got >= 0) {
             *ret_length = (size_t)got;
+            if (stream->tap != NULL)
+                stream->tap(stream->tap_ctx, buffer, (size_t)got);
             return 0;
         }
         if (errno != EINTR)
