@@ -97,3 +97,14 @@ const struct image_area *image_memory_area(const struct image_memory *memory, ui
     }
     return NULL;
 }
+
+bool image_memory_has(const struct image_memory *memory, const char *block, uint64_t page)
+{
+    for (uint32_t i = 0; i < memory->count; i++) {
+        const struct image_area *area = &memory->area[i];
+        if (strcmp(area->name, block) == 0 && page >= area->offset &&
+            page - area->offset < area->count)
+            return true;
+    }
+    return false;
+}

@@ -7,6 +7,7 @@
 #ifndef TOOLS_IMAGE_MEMORY_H
 #define TOOLS_IMAGE_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "manifest.h"
@@ -49,5 +50,8 @@ int image_memory_bind(struct image_memory *memory, const struct stream *stream,
 /* image_memory_area - the area that page @page of a block is in, or NULL. */
 const struct image_area *image_memory_area(const struct image_memory *memory, uint32_t block,
                                            uint64_t page);
+
+/* image_memory_has - is page @page of the block of this name in it? */
+bool image_memory_has(const struct image_memory *memory, const char *block, uint64_t page);
 
 #endif

@@ -45,10 +45,12 @@ struct park {
     pthread_t thread;
     bool running; /* there is a thread */
     bool waited;
-    int failed_fd; /* an eventfd */
+    int failed_fd;                /* an eventfd */
+    char said[DOORBELL_LINE_MAX]; /* what the firmware says of loading an image */
     /* What the thread hands over. */
     int result;
     struct splice_parked parked;
+    int capture_fd; /* with an image, in place of `parked`; -1 = none */
     struct park_times times;
     struct report_failure failure;
 };
@@ -69,6 +71,9 @@ static int start_process(struct park *park, int qmp_fd, int debug_fd,
         .bios = options->bios,
         .state_file = options->state_file,
         .plan_file = options->plan_file,
+        .image = options->image,
+        .key_file = options->key_file,
+        .identity_file = options->identity_file,
         .flash_paths = (const char *const *)park->flash,
         .console_log = park->console,
         .qmp_fd = qmp_fd,
@@ -96,6 +101,15 @@ static int start_process(struct park *park, int qmp_fd, int debug_fd,
     return result;
 }
 
+/* A doorbell_line_fn. */
+static void take_line(void *ctx, const char *line)
+{
+    static const char prefix[] = "loaded: ";
+    struct park *park = ctx;
+    if (strncmp(line, prefix, sizeof(prefix) - 1) == 0)
+        snprintf(park->said, sizeof(park->said), "%s", line + sizeof(prefix) - 1);
+}
+
 static int start(struct park *park, struct report_failure *failure)
 {
     int qmp[2];
@@ -118,9 +132,13 @@ static int start(struct park *park, struct report_failure *failure)
     result = start_process(park, qmp[1], debug[1], failure);
     close(qmp[1]);
     close(debug[1]);
-    if (result == 0)
-        return doorbell_open(&park->bell, debug[0], park->debug, failure);
-    close(debug[0]);
+    if (result < 0) {
+        close(debug[0]);
+        return result;
+    }
+    result = doorbell_open(&park->bell, debug[0], park->debug, failure);
+    park->bell.line_fn = take_line;
+    park->bell.line_ctx = park;
     return result;
 }
 
@@ -185,8 +203,8 @@ static int compare_machine(struct park *park, struct report_failure *failure)
     return result;
 }
 
-/* The capture goes through a file if it is to be kept. */
-static int capture_to_file(struct park *park, struct report_failure *failure)
+/* The capture goes through a file if it is to be kept. @ret_fd: at its begin. */
+static int capture_to_file(struct park *park, int *ret_fd, struct report_failure *failure)
 {
     const char *path = park->options.save_path;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -197,16 +215,16 @@ static int capture_to_file(struct park *park, struct report_failure *failure)
         result = capture_wait(park->qmp, CAPTURE_IDLE_S * 1000, NULL, failure);
     if (result == 0 && lseek(fd, 0, SEEK_SET) != 0)
         result = report_fail_errno(failure, errno, "keep the capture", path);
-    if (result == 0)
-        result = splice_parked_read(&park->parked, fd, park->options.home, NULL, failure);
-    close(fd);
+    if (result < 0)
+        close(fd);
+    else
+        *ret_fd = fd;
     return result;
 }
 
-static int capture(struct park *park, struct report_failure *failure)
+/* Else it is read while QEMU writes it. */
+static int capture_to_socket(struct park *park, int *ret_fd, struct report_failure *failure)
 {
-    if (park->options.save_path != NULL)
-        return capture_to_file(park, failure);
     int pair[2];
     int result = make_pair(pair, failure);
     if (result < 0)
@@ -217,9 +235,37 @@ static int capture(struct park *park, struct report_failure *failure)
     if (result == 0)
         result = capture_start(park->qmp, pair[1], failure);
     close(pair[1]);
+    if (result < 0)
+        close(pair[0]);
+    else
+        *ret_fd = pair[0];
+    return result;
+}
+
+/* Reads it, or keeps it for who will. */
+static int capture(struct park *park, struct report_failure *failure)
+{
+    int fd = -1;
+    int result = park->options.save_path != NULL ? capture_to_file(park, &fd, failure)
+                                                 : capture_to_socket(park, &fd, failure);
+    if (result < 0)
+        return result;
+    if (park->options.image != NULL) {
+        park->capture_fd = fd;
+        return 0;
+    }
+    result = splice_parked_read(&park->parked, fd, park->options.home, NULL, failure);
+    close(fd);
+    return result;
+}
+
+/* What went wrong may have a simple cause. */
+static int explain(struct park *park, int result, struct report_failure *failure)
+{
+    if (result < 0 && process_poll(&park->process))
+        return process_fail(&park->process, "capture the parked vCPUs", failure);
     if (result == 0)
-        result = splice_parked_read(&park->parked, pair[0], park->options.home, NULL, failure);
-    close(pair[0]);
+        park->times.captured_ns = deadline_now() - park->started;
     return result;
 }
 
@@ -241,12 +287,7 @@ static int follow(struct park *park, struct report_failure *failure)
         result = compare_machine(park, failure);
     if (result < 0)
         return result;
-    result = capture(park, failure);
-    if (result < 0 && process_poll(&park->process))
-        return process_fail(&park->process, "capture the parked vCPUs", failure);
-    if (result == 0)
-        park->times.captured_ns = deadline_now() - park->started;
-    return result;
+    return explain(park, capture(park, failure), failure);
 }
 
 static void *run_thread(void *ctx)
@@ -256,7 +297,8 @@ static void *run_thread(void *ctx)
     if (park->result < 0)
         (void)eventfd_write(park->failed_fd, 1);
     /* It has no drives whose writing it would have to finish. Its end is waited for later. */
-    process_kill(&park->process);
+    if (park->capture_fd < 0)
+        process_kill(&park->process);
     return NULL;
 }
 
@@ -300,6 +342,7 @@ int park_start(struct park **ret, const struct park_options *options,
     park->bell.fd = -1;
     park->bell.log_fd = -1;
     park->qmp_fd = -1;
+    park->capture_fd = -1;
     park->failed_fd = eventfd(0, EFD_CLOEXEC);
     int result = park->failed_fd < 0 ? report_fail_errno(failure, errno, "start", NAME) : 0;
     if (result == 0)
@@ -327,17 +370,47 @@ static void end_thread(struct park *park)
     park->running = false;
 }
 
-int park_wait(struct park *park, struct splice_parked *out, struct report_failure *failure)
+static int wait_thread(struct park *park, struct report_failure *failure)
 {
     end_thread(park);
     park->waited = true;
-    if (park->result < 0) {
+    if (park->result < 0)
         *failure = park->failure;
-        return park->result;
-    }
+    return park->result;
+}
+
+int park_wait(struct park *park, struct splice_parked *out, struct report_failure *failure)
+{
+    int result = wait_thread(park, failure);
+    if (result < 0)
+        return result;
     *out = park->parked;
     memset(&park->parked, 0, sizeof(park->parked));
     return 0;
+}
+
+int park_wait_capture(struct park *park, int *ret_fd, struct report_failure *failure)
+{
+    int result = wait_thread(park, failure);
+    if (result == 0)
+        *ret_fd = park->capture_fd;
+    return result;
+}
+
+int park_captured(struct park *park, int result, struct report_failure *failure)
+{
+    const bool ended = process_poll(&park->process);
+    result = explain(park, result, failure);
+    /* Whether park_show has something to tell. */
+    if (ended)
+        park->result = result;
+    process_kill(&park->process);
+    return result;
+}
+
+const char *park_loaded(const struct park *park)
+{
+    return park->said;
 }
 
 bool park_waited(const struct park *park)
@@ -372,6 +445,8 @@ void park_close(struct park *park)
     process_stop(&park->process, 0);
     if (park->qmp_fd >= 0)
         close(park->qmp_fd);
+    if (park->capture_fd >= 0)
+        close(park->capture_fd);
     if (park->failed_fd >= 0)
         close(park->failed_fd);
     for (size_t i = 0; i < QEMU_COMMAND_FLASH_MAX; i++) {

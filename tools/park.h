@@ -4,6 +4,9 @@
  * resume.efi (or examples/pvh-firmware) until its vCPUs wait in the home. It is captured and ended;
  * what is kept of it is what a splice needs.
  *
+ * From an image it loads the guest's memory, too. Then its capture is handed over while QEMU writes it,
+ * for all of it to go through.
+ *
  * It boots by itself, and its caller has other work to do meanwhile: a thread follows it from
  * park_start until it is captured, or has failed. That thread is the only one to touch the object in
  * between; park_wait ends it. It prints nothing, and creates no files.
@@ -22,8 +25,11 @@ struct park_options {
     const struct qemu_command *command;
     const char *kernel;     /* resume.efi, or the PVH firmware */
     const char *bios;       /* what is to start `kernel`; NULL = the source's firmware */
-    const char *state_file; /* state blob and plan as the firmware gets them */
+    const char *state_file; /* state blob and plan as the firmware gets them; NULL with an image */
     const char *plan_file;
+    const char *image;               /* a snapshot image that it loads; NULL = none */
+    const char *key_file;            /* with an image, see qemu_command.h; NULL = none */
+    const char *identity_file;       /* likewise */
     const char *directory;           /* a private directory for logs and copies of flash images */
     const char *save_path;           /* keep the capture in this file as well; NULL = no */
     const struct manifest *manifest; /* the source's */
@@ -61,13 +67,33 @@ int park_failed_fd(const struct park *park);
  */
 int park_wait(struct park *park, struct splice_parked *out, struct report_failure *failure);
 
-/* park_waited - has park_wait been called? */
+/*
+ * park_wait_capture - in place of park_wait, with an image: wait until it is parked, and its capture
+ * begins. The VM goes on with that until park_captured.
+ * @ret_fd: the capture, to be read once, front to back; the park's.
+ * Failures: those of park_wait.
+ */
+int park_wait_capture(struct park *park, int *ret_fd, struct report_failure *failure);
+
+/*
+ * park_captured - after park_wait_capture: its capture has been read, or reading it has failed. Ends the
+ * VM.
+ * @result, @failure: what reading gave. When QEMU has ended too early, that is told in its place.
+ * Returns @result, or the other failure.
+ */
+int park_captured(struct park *park, int result, struct report_failure *failure);
+
+/* park_loaded - what the firmware has said of loading an image: "3221225472 bytes of memory from ...";
+ * "" = nothing. Valid after either wait. */
+const char *park_loaded(const struct park *park);
+
+/* park_waited - has it been waited for? */
 bool park_waited(const struct park *park);
 
-/* park_times - valid after park_wait. */
+/* park_times - valid after either wait; `captured_ns` with an image after park_captured. */
 const struct park_times *park_times(const struct park *park);
 
-/* park_show - the end of the VM's output on stderr, if park_wait has failed. */
+/* park_show - the end of the VM's output on stderr, if it was waited for and has failed. */
 void park_show(const struct park *park);
 
 /* park_close - end it wherever it is, remove its files, free. NULL is fine. */

@@ -72,8 +72,12 @@ const struct qemu_command_facts *qemu_command_facts(const struct qemu_command *c
 struct qemu_park_options {
     const char *kernel;     /* resume.efi, or what else is started in its place */
     const char *bios;       /* -bios in place of the command line's firmware; NULL = keep that */
-    const char *state_file; /* for fw_cfg opt/org.libresume/state */
-    const char *plan_file;  /* for fw_cfg opt/org.libresume/plan */
+    const char *state_file; /* for fw_cfg opt/org.libresume/state; NULL with an image */
+    const char *plan_file;  /* for fw_cfg opt/org.libresume/plan; likewise */
+    /* A snapshot image, which `kernel` loads itself; NULL = none. It is read only. */
+    const char *image;
+    const char *key_file;      /* its key, for fw_cfg opt/org.libresume/key; NULL = not from here */
+    const char *identity_file; /* for fw_cfg opt/org.libresume/identity; NULL = any */
     /* One path per facts->flash[]: what to use in its place; NULL = the original, which is only
      * sensible if it is read-only. May be NULL when there is no flash. */
     const char *const *flash_paths;
@@ -85,7 +89,7 @@ struct qemu_park_options {
 /*
  * qemu_command_park - the parked target's command line: the same binary, machine, CPU, memory,
  * accelerator and (unless there is another) firmware; no devices, drives, network, display, boot
- * options, consoles or monitors but those of @options. It starts stopped.
+ * options, consoles or monitors but those of @options, and a disk that is the image. It starts stopped.
  * @ret: to be freed with qemu_argv_free.
  */
 int qemu_command_park(const struct qemu_command *command, const struct qemu_park_options *options,

@@ -278,6 +278,30 @@ static int park_argument(struct argv_writer *writer, const struct qemu_command *
     return 0; /* a drive or block node that is no flash */
 }
 
+/* A fw_cfg file. @path: NULL = there is none. */
+static void put_fw_cfg(struct argv_writer *writer, const char *prefix, const char *path)
+{
+    if (path == NULL)
+        return;
+    put(writer, "-fw_cfg");
+    put_path(writer, prefix, path);
+}
+
+/* The image as a disk, and the word that makes the loader look for it there. */
+static void put_image(struct argv_writer *writer, const struct qemu_park_options *options)
+{
+    if (options->image == NULL)
+        return;
+    put_fw_cfg(writer, "name=opt/org.libresume/key,file=", options->key_file);
+    put_fw_cfg(writer, "name=opt/org.libresume/identity,file=", options->identity_file);
+    put(writer, "-append");
+    put(writer, "image=partition");
+    put(writer, "-drive");
+    put_path(writer, "if=none,id=libresume-image,format=raw,read-only=on,file=", options->image);
+    put(writer, "-device");
+    put(writer, "virtio-blk-pci,drive=libresume-image");
+}
+
 int qemu_command_park(const struct qemu_command *command, const struct qemu_park_options *options,
                       struct qemu_argv *ret, struct report_failure *failure)
 {
@@ -297,10 +321,9 @@ int qemu_command_park(const struct qemu_command *command, const struct qemu_park
     }
     put(&writer, "-kernel");
     put(&writer, options->kernel);
-    put(&writer, "-fw_cfg");
-    put_path(&writer, "name=opt/org.libresume/state,file=", options->state_file);
-    put(&writer, "-fw_cfg");
-    put_path(&writer, "name=opt/org.libresume/plan,file=", options->plan_file);
+    put_fw_cfg(&writer, "name=opt/org.libresume/state,file=", options->state_file);
+    put_fw_cfg(&writer, "name=opt/org.libresume/plan,file=", options->plan_file);
+    put_image(&writer, options);
     put_monitor(&writer, options->qmp_fd);
     put_debug_console(&writer, options->debug_fd);
     if (options->console_log != NULL) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* resumectl resume: the sequence from a snapshot directory to a running guest. */
+/* resumectl resume: the sequence from a snapshot to a running guest. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -148,8 +148,9 @@ static int compare(struct resuming *run, int fd, struct report_failure *failure)
         .resumed_fd = fd,
         .progress = &run->progress,
     };
-    progress_step_begin(&run->progress, "compare with the snapshot");
-    int result = verify_compare(&verify_options, &run->ledger, failure);
+    if (!run->input.image)
+        progress_step_begin(&run->progress, "compare with the snapshot");
+    int result = resume_input_compare(&run->input, &verify_options, &run->ledger, failure);
     if (result < 0)
         return result;
     run->compared = true;
@@ -157,7 +158,7 @@ static int compare(struct resuming *run, int fd, struct report_failure *failure)
     readback_print(&run->readback, stderr, run->arguments->verbose);
     ledger_print(&run->ledger, stderr);
     if (!ledger_clean(&run->ledger))
-        result = report_fail(failure, EXIT_CODE_DIFFERENT, "verify", run->arguments->directory,
+        result = report_fail(failure, EXIT_CODE_DIFFERENT, "verify", run->arguments->path,
                              "the resumed VM was ended; the snapshot is as it was",
                              "the resumed VM differs from the snapshot");
     return result;
@@ -226,13 +227,24 @@ static int write_result(const struct resuming *run, struct report_failure *failu
     return write_json(run->arguments->json, stdout, value, failure);
 }
 
-/* Up to the point where the guest runs on its own. */
-static int prepare_and_run(struct resuming *run, struct report_failure *failure)
+/* Opens the snapshot, and says what is known of it. */
+static int open_input(struct resuming *run, struct report_failure *failure)
 {
     const struct resume_arguments *arguments = run->arguments;
+    const struct resume_input_options options = {
+        .path = arguments->path,
+        .key_path = arguments->key,
+        .identity = arguments->identity,
+        .inject = arguments->inject,
+        .inject_count = arguments->inject_count,
+        .verify = arguments->verify,
+    };
     progress_step_begin(&run->progress, "check the snapshot");
-    int result = resume_input_open(&run->input, arguments->directory, arguments->inject,
-                                   arguments->inject_count, failure);
+    int result = resume_input_open(&run->input, &options, failure);
+    if (result == 0 && run->input.image && arguments->firmware == FIRMWARE_PVH)
+        result = report_fail(failure, EXIT_CODE_REFUSED, "--firmware=pvh", arguments->path,
+                             "leave it out: resume.efi does, under UEFI firmware",
+                             "pvh-firmware.elf loads no images");
     if (result == 0 && arguments->command_length != 0)
         result = check_command(run, failure);
     if (result == 0 && arguments->parked == NULL)
@@ -240,7 +252,20 @@ static int prepare_and_run(struct resuming *run, struct report_failure *failure)
     if (result < 0)
         return result;
     progress_step_end(&run->progress, NULL);
-    run->timeout_ms = resume_arguments_timeout(arguments, run->input.vcpu_count);
+    if (run->input.standing != NULL)
+        report_warning(arguments->path, "%s", run->input.standing);
+    return 0;
+}
+
+/* Up to the point where the guest runs on its own. */
+static int prepare_and_run(struct resuming *run, struct report_failure *failure)
+{
+    const struct resume_arguments *arguments = run->arguments;
+    int result = open_input(run, failure);
+    if (result < 0)
+        return result;
+    run->timeout_ms =
+        resume_arguments_timeout(arguments, run->input.vcpu_count, run->input.image_size);
     if (arguments->splice_to != NULL)
         return resuming_splice(run, failure);
     result = resuming_load(run, failure);
@@ -278,6 +303,7 @@ int resume_main(int argc, char **argv)
         return report_print(&failure);
     }
     run->arguments = &arguments;
+    run->capture_fd = -1;
     progress_init(&run->progress, stderr);
     int result = prepare_and_run(run, &failure);
     if (result < 0)
@@ -297,6 +323,8 @@ int resume_main(int argc, char **argv)
             park_show(run->park);
         code = report_print(&failure);
     }
+    if (run->park == NULL && run->capture_fd >= 0)
+        close(run->capture_fd); /* a kept one; else it is the park's */
     park_close(run->park);
     if (result == 0 && arguments.splice_to == NULL)
         code = accompany(run, &failure);

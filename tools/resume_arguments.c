@@ -11,6 +11,7 @@
 
 #define TIMEOUT_DEFAULT_S 120
 #define TIMEOUT_VCPU_S 15
+#define TIMEOUT_IMAGE (UINT64_C(4) << 20) /* bytes that take a second at most */
 #define TIMEOUT_MAX_S 86400
 
 enum {
@@ -25,7 +26,8 @@ enum {
     KEY_SPLICE_TO,
     KEY_VERIFY,
     KEY_DETACH,
-    KEY_TIMEOUT
+    KEY_TIMEOUT,
+    KEY_IDENTITY
 };
 
 static const struct argp_option options[] = {
@@ -40,8 +42,15 @@ static const struct argp_option options[] = {
      1},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Limit for each thing that is waited for: the target to be parked, the stream to be loaded, "
-     "the landing (default 120, and 15 more for each further vCPU)",
+     "the landing (default 120, 15 more for each further vCPU, and one for each 4 MiB of an image)",
      1},
+    {"key", 'k', "FILE", 0,
+     "The key that the image was sealed with: it is used here, and firmware gets it as a fw_cfg "
+     "file, which whoever runs the host can read. Without it, the guest's firmware must have it "
+     "from elsewhere (a launch secret), and --verify has nothing to compare with",
+     1},
+    {"expect-identity", KEY_IDENTITY, "HEX", 0,
+     "Refuse any image but the one with this identity, here and in the guest's firmware", 1},
     {"firmware", KEY_FIRMWARE, "efi|pvh", 0,
      "What takes the vCPUs to where they wait: resume.efi under the UEFI firmware of QEMU-COMMAND "
      "(efi, the default), or pvh-firmware.elf, which needs none and is there sooner (pvh)",
@@ -69,7 +78,10 @@ static const struct argp_option options[] = {
 };
 
 static const char documentation[] =
-    "Resume the snapshot in DIRECTORY through UEFI firmware.\v"
+    "Resume a snapshot through UEFI firmware. SNAPSHOT is a directory made by resumectl snapshot, "
+    "whose "
+    "memory the hypervisor puts back, or an image made by resumectl seal, from which the guest's "
+    "firmware loads the memory itself.\v"
     "QEMU-COMMAND is the command line that started the source VM; behind `--`. Its boot options "
     "do not matter, its drives must be as they were when the snapshot was taken.\n\n"
     "The resumed VM runs in the foreground with the command line's own serial and monitors, and "
@@ -89,8 +101,8 @@ static int parse_timeout(const char *text, struct argp_state *state)
 
 static void check_arguments(const struct resume_arguments *arguments, struct argp_state *state)
 {
-    if (arguments->directory == NULL)
-        argp_error(state, "no snapshot directory given");
+    if (arguments->path == NULL)
+        argp_error(state, "no snapshot given");
     bool needs_command = arguments->splice_to == NULL || arguments->parked == NULL;
     if (needs_command && arguments->command_length == 0)
         argp_error(state, "no QEMU command line given behind --");
@@ -110,6 +122,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
     switch (key) {
     case KEY_VERIFY:
         arguments->verify = true;
+        return 0;
+    case 'k':
+        arguments->key = value;
+        return 0;
+    case KEY_IDENTITY:
+        arguments->identity = value;
         return 0;
     case 'v':
         arguments->verbose = true;
@@ -153,8 +171,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         arguments->inject[arguments->inject_count++] = value;
         return 0;
     case ARGP_KEY_ARG:
-        if (arguments->directory == NULL) {
-            arguments->directory = value;
+        if (arguments->path == NULL) {
+            arguments->path = value;
             return 0;
         }
         /* From here on everything is QEMU's. */
@@ -175,19 +193,18 @@ void resume_arguments_parse(struct resume_arguments *out, int argc, char **argv)
     static const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "DIRECTORY -- QEMU-COMMAND...",
+        .args_doc = "SNAPSHOT -- QEMU-COMMAND...",
         .doc = documentation,
     };
     argp_parse(&argp, argc, argv, 0, NULL, out);
 }
 
-int resume_arguments_timeout(const struct resume_arguments *arguments, uint32_t vcpu_count)
+int resume_arguments_timeout(const struct resume_arguments *arguments, uint32_t vcpu_count,
+                             uint64_t image_size)
 {
     if (arguments->timeout_s != 0)
         return arguments->timeout_s * 1000;
-    uint32_t more = vcpu_count > 1 ? vcpu_count - 1 : 0;
-    int seconds = more < TIMEOUT_MAX_S / TIMEOUT_VCPU_S
-                      ? TIMEOUT_DEFAULT_S + (int)more * TIMEOUT_VCPU_S
-                      : TIMEOUT_MAX_S;
-    return seconds * 1000;
+    const uint64_t more = vcpu_count > 1 ? vcpu_count - 1 : 0;
+    const uint64_t seconds = TIMEOUT_DEFAULT_S + more * TIMEOUT_VCPU_S + image_size / TIMEOUT_IMAGE;
+    return (seconds < TIMEOUT_MAX_S ? (int)seconds : TIMEOUT_MAX_S) * 1000;
 }

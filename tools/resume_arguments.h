@@ -16,8 +16,10 @@ enum firmware {
 
 /* Strings are the command line's own. */
 struct resume_arguments {
-    const char *directory;
-    char **command; /* the source's command line */
+    const char *path;     /* of a snapshot directory or a snapshot image */
+    const char *key;      /* file with an image's key; NULL = not given */
+    const char *identity; /* of the only image that is wanted, in digits; NULL = any */
+    char **command;       /* the source's command line */
     int command_length;
     bool verify;
     bool detach;
@@ -38,8 +40,12 @@ struct resume_arguments {
 /* resume_arguments_parse - fill @out, or explain what is wrong and exit. */
 void resume_arguments_parse(struct resume_arguments *out, int argc, char **argv);
 
-/* resume_arguments_timeout - the limit in milliseconds for each thing that is waited for. Firmware
- * takes longer to start more processors. */
-int resume_arguments_timeout(const struct resume_arguments *arguments, uint32_t vcpu_count);
+/*
+ * resume_arguments_timeout - the limit in milliseconds for each thing that is waited for. Firmware
+ * takes longer to start more processors, and to load an image.
+ * @image_size: its bytes; 0 = none.
+ */
+int resume_arguments_timeout(const struct resume_arguments *arguments, uint32_t vcpu_count,
+                             uint64_t image_size);
 
 #endif

@@ -21,6 +21,10 @@ static int read_parked(struct resuming *run, struct report_failure *failure)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return report_fail_errno(failure, errno, "read the parked target", path);
+    if (run->input.image) {
+        run->capture_fd = fd; /* it is read when its memory is wanted */
+        return 0;
+    }
     progress_step_begin(&run->progress, "read the parked target");
     int result = splice_parked_read(&run->parked, fd, &run->input.home, &run->progress, failure);
     close(fd);
@@ -28,6 +32,11 @@ static int read_parked(struct resuming *run, struct report_failure *failure)
         return result;
     progress_step_end(&run->progress, NULL);
     return resume_input_check(&run->input, &run->parked, failure);
+}
+
+static const char *given(const char *path)
+{
+    return path[0] != '\0' ? path : NULL;
 }
 
 /* Begins @step. From here on the target boots by itself. */
@@ -40,8 +49,11 @@ static int start_target(struct resuming *run, const char *step, struct report_fa
         .command = run->command,
         .kernel = run->kernel,
         .bios = arguments->firmware == FIRMWARE_PVH ? PVH_BIOS : NULL,
-        .state_file = run->input.state_path,
-        .plan_file = run->input.plan_path,
+        .state_file = given(run->input.state_path),
+        .plan_file = given(run->input.plan_path),
+        .image = run->input.image ? run->input.path : NULL,
+        .key_file = run->input.key_path,
+        .identity_file = given(run->input.identity_path),
         .directory = run->input.work_directory,
         .save_path = arguments->save_parked,
         .manifest = run->input.manifest,
@@ -67,18 +79,62 @@ static int await_target(struct resuming *run, bool passed, struct report_failure
     return result;
 }
 
+/* A target that loads an image: until its capture can be read. Nothing to do when it can already. */
+static int await_capture(struct resuming *run, struct report_failure *failure)
+{
+    if (run->capture_fd >= 0)
+        return 0;
+    progress_step_begin(&run->progress, "park the target, which loads the memory");
+    int result = park_wait_capture(run->park, &run->capture_fd, failure);
+    if (result < 0)
+        return result;
+    progress_step_end(&run->progress, NULL);
+    if (park_loaded(run->park)[0] != '\0')
+        report_note("the firmware has loaded %s", park_loaded(run->park));
+    return 0;
+}
+
+/* Its memory goes through; what is kept of it is run->parked. */
+static int pass_memory(struct resuming *run, stream_sink_fn write, void *write_ctx,
+                       struct report_failure *failure)
+{
+    const struct splice_pass pass = {
+        .memory = run->input.memory,
+        .poke = &run->input.poke,
+        .write = write,
+        .write_ctx = write_ctx,
+    };
+    progress_step_begin(&run->progress, "pass the memory on");
+    int result = splice_parked_pass(&run->parked, run->capture_fd, &run->input.home, &pass,
+                                    &run->progress, failure);
+    if (run->park != NULL)
+        result = park_captured(run->park, result, failure);
+    if (result == 0)
+        result = resume_input_check_active(&run->input, &run->parked, failure);
+    if (result < 0)
+        return result;
+    run->input.home.va = run->parked.control.home_va; /* it may not have been known */
+    progress_step_end(&run->progress, NULL);
+    return 0;
+}
+
 /* The RAM has passed; what follows needs the target. */
 static int between_ram_and_devices(void *ctx, stream_sink_fn write, void *write_ctx,
                                    struct report_failure *failure)
 {
     struct resuming *run = ctx;
-    (void)write;
-    (void)write_ctx;
     char text[32];
     progress_step_end(&run->progress, "%s",
                       progress_format_bytes(run->input.stream_size, text, sizeof(text)));
-    progress_step_begin(&run->progress, "park the target");
-    int result = await_target(run, true, failure);
+    int result;
+    if (run->input.image) {
+        result = await_capture(run, failure);
+        if (result == 0)
+            result = pass_memory(run, write, write_ctx, failure);
+    } else {
+        progress_step_begin(&run->progress, "park the target");
+        result = await_target(run, true, failure);
+    }
     if (result == 0)
         progress_step_begin(&run->progress, "load the devices");
     return result;
@@ -89,15 +145,20 @@ static int splice_into(struct resuming *run, stream_sink_fn write, void *ctx, bo
                        struct report_failure *failure)
 {
     struct splice_result spliced;
+    /* Else it is in memory that comes from the target. */
+    const bool in_source =
+        !run->input.image || !image_memory_has(run->input.memory, run->input.poke.block,
+                                               run->input.poke.offset / STREAM_PAGE_SIZE);
     const struct splice_options splice_options = {
         .source_fd = run->input.stream_fd,
         .source_size = run->input.stream_size,
         .source_hash = run->input.stream_hash,
         .home = &run->input.home,
+        .image = run->input.image,
         .await_parked = parked ? NULL : between_ram_and_devices,
         .await_ctx = run,
         .parked = &run->parked,
-        .poke = &run->input.poke,
+        .poke = in_source ? &run->input.poke : NULL,
         .write = write,
         .write_ctx = ctx,
         .progress = &run->progress,
@@ -139,7 +200,7 @@ static int splice_to_file(struct resuming *run, struct report_failure *failure)
         return report_fail_errno(failure, errno, "write", path);
     (void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one: fewer waits for its reader */
     progress_step_begin(&run->progress, "splice");
-    int result = splice_into(run, write_file, &fd, true, failure);
+    int result = splice_into(run, write_file, &fd, !run->input.image, failure);
     if (!standard && close(fd) != 0 && result == 0)
         result = report_fail_errno(failure, errno, "write", path);
     return result;
@@ -148,7 +209,9 @@ static int splice_to_file(struct resuming *run, struct report_failure *failure)
 int resuming_splice(struct resuming *run, struct report_failure *failure)
 {
     int result = start_target(run, "park the target", failure);
-    if (result == 0 && run->park != NULL)
+    if (result == 0 && run->input.image)
+        result = await_capture(run, failure);
+    else if (result == 0 && run->park != NULL)
         result = await_target(run, false, failure);
     return result == 0 ? splice_to_file(run, failure) : result;
 }
@@ -180,7 +243,8 @@ static int load(struct resuming *run, struct report_failure *failure)
     int result = start_resumed(run, failure);
     if (result < 0)
         return result;
-    progress_step_begin(&run->progress, "load the memory");
+    progress_step_begin(&run->progress,
+                        run->input.image ? "load the devices' memory" : "load the memory");
     result = splice_into(run, resumed_write, &run->resumed, run->park == NULL, failure);
     if (result < 0 && run->resumed.write_error != 0)
         return resumed_write_failed(&run->resumed, failure);
@@ -203,7 +267,8 @@ int resuming_load(struct resuming *run, struct report_failure *failure)
     if (result < 0 && run->park != NULL && !park_waited(run->park)) {
         struct report_failure theirs = {0};
         progress_step_fail(&run->progress);
-        int verdict = await_target(run, false, &theirs);
+        int verdict =
+            run->input.image ? await_capture(run, &theirs) : await_target(run, false, &theirs);
         if (verdict < 0) {
             *failure = theirs;
             result = verdict;

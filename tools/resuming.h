@@ -21,6 +21,7 @@ struct resuming {
     struct resume_input input;
     struct qemu_command *command;
     struct park *park; /* NULL = there is none: not yet, or a kept capture takes its place */
+    int capture_fd;    /* with an image: the target's capture, or the kept one's file; -1 = none */
     struct splice_parked parked;
     struct resumed resumed;
     struct readback readback; /* what the trampoline has seen from inside */
@@ -32,8 +33,9 @@ struct resuming {
 
 /*
  * resuming_load - start the parked target and the resumed VM, and let the latter load the spliced
- * stream. It gets the source's RAM while the target still boots; whatever is wrong with the target
- * is known before the first device section is written.
+ * stream. It gets the source's RAM while the target still boots; with an image, what is the hypervisor's
+ * of it, and the rest from the target. Whatever is wrong with the target is known before the first
+ * device section is written.
  * When both go wrong, the failure is the target's.
  * Failures: those of park.h, resumed.h and splice.h. What was started is the caller's to end.
  */
@@ -41,7 +43,7 @@ int resuming_load(struct resuming *run, struct report_failure *failure);
 
 /*
  * resuming_splice - start the parked target, wait for it, and write the spliced stream to where the
- * arguments say. Nothing is written when the target fails.
+ * arguments say. Nothing is written when the target is not parked.
  */
 int resuming_splice(struct resuming *run, struct report_failure *failure);
 

@@ -28,8 +28,13 @@ static struct guest *save_four(void)
 
 static int open_input(struct guest *guest, struct resume_input *input, const char *wish)
 {
+    const struct resume_input_options options = {
+        .path = guest->directory,
+        .inject = &wish,
+        .inject_count = wish != NULL ? 1 : 0,
+    };
     memset(&guest->failure, 0, sizeof(guest->failure));
-    return resume_input_open(input, guest->directory, &wish, wish != NULL ? 1 : 0, &guest->failure);
+    return resume_input_open(input, &options, &guest->failure);
 }
 
 static void knows_the_vcpus(void **state)
