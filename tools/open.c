@@ -129,7 +129,7 @@ static int check_public(const struct opening *opening, uint64_t offset, uint64_t
         size_t got = 0;
         int error = opening->source.read(opening->source.context, offset, piece, want, &got);
         if (error != 0)
-            return report_fail_errno(failure, -error, WHAT, opening->options->path);
+            return sealed_fail_reading(failure, -error, name, WHAT, opening->options->path);
         if (got == 0)
             return report_fail(failure, EXIT_CODE_REFUSED, WHAT, opening->options->path,
                                "use another copy", "%s: the image has become shorter", name);

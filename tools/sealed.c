@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -100,11 +101,22 @@ static const char *advice_for(int error)
     }
 }
 
+int sealed_fail_reading(struct report_failure *failure, int error, const char *structure,
+                        const char *what, const char *path)
+{
+    char reason[256];
+    const int result = report_fail_errno(failure, error, what, path);
+    snprintf(reason, sizeof(reason), "%.255s", failure->why);
+    snprintf(failure->why, sizeof(failure->why), "%s: reading failed: %s", structure, reason);
+    return result;
+}
+
 int sealed_fail(struct report_failure *failure, int error, const struct resume_diag *diag,
                 const char *what, const char *path)
 {
     if (error == RESUME_EIO)
-        return report_fail_errno(failure, -(int)(int32_t)(uint32_t)diag->found, what, path);
+        return sealed_fail_reading(failure, -(int)(int32_t)(uint32_t)diag->found, diag->where, what,
+                                   path);
     if (strcmp(diag->where, "chunk") == 0 || strcmp(diag->where, "chunk index") == 0)
         return report_fail(failure, EXIT_CODE_REFUSED, what, path, advice_for(error),
                            "%s %" PRIu64 ", %s: %s", diag->where, diag->offset, diag->field,

@@ -30,6 +30,11 @@ int sealed_key_read(const char *path, uint8_t key[RESUME_SEALED_KEY],
 int sealed_source_open(const char *path, struct resume_sealed_source *out, int *context,
                        struct report_failure *failure);
 
+/* sealed_fail_reading - describe a failed reading of @structure of the image at @path. @error: a
+ * positive errno value. */
+int sealed_fail_reading(struct report_failure *failure, int error, const char *structure,
+                        const char *what, const char *path);
+
 /* sealed_fail - describe an error of the library about the image at @path. */
 int sealed_fail(struct report_failure *failure, int error, const struct resume_diag *diag,
                 const char *what, const char *path);
