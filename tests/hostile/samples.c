@@ -17,12 +17,13 @@ static const struct group {
     const char *what;
     const char *prefixes; /* of the sample's name, each with a space behind */
 } groups[] = {
-    {"right tags: a field of the header is impossible",
+    {"right tags: a field of the header is impossible, or names another cipher or length",
      "version compatible header- total protection compression chunk- vcpus content chunks reserved "
-     "host- devices- structures- data- part- magic check "},
+     "host- devices- structures- data- part- magic check aes-claimed chacha-claimed cut longer "},
     {"right tags: memory map or runs out of order, overlapping, outside, or padding that is not "
      "zero",
      "padding map- run- no-state "},
+    {"right tags: changes out of order, outside of the device part, empty, too long", "change- "},
     {"right tags: index entries repeated, overlapping, exchanged, impossible",
      "index- tags- none-stored "},
     {"right tags: a chunk gives more than its pages (1 MiB, 64 MiB), less, or is rubbish",
@@ -84,6 +85,8 @@ static void try_group(const char *directory, const struct group *group)
             first++;
         if (first == group)
             try_sample(directory, file, hex);
+        else if (first == groups + GROUPS && group == groups)
+            outcome_wrong("%s is in no group", file);
     }
     fclose(cases);
 }
