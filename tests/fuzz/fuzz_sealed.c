@@ -1,17 +1,56 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * The whole reading of a snapshot image that is not sealed, which is how far somebody without a key
- * gets. The checksums are taken out of the way: those of the input are put right first, so that the
- * fuzzer reaches what is behind them. The last byte makes the source misbehave.
+ * The whole reading of a snapshot image, to the places of its pages in a machine. What a checksum would
+ * stop is put right first in half of the inputs: lengths of the file, offsets of the chunks, and all
+ * checksums, as somebody would who has the key. The last byte makes the source misbehave, the three
+ * before it choose the machine.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protect.h"
+#include "sealed_place.h"
 #include "sealed_read.h"
 
+#define CONTROLS 4u
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void put64(uint8_t *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof(value));
+}
+
+/* Makes the end of the last chunk that of the input: what is put in or taken out moves it. */
+static void fit(uint8_t *image, size_t length)
+{
+    uint64_t data;
+    if (length < RESUME_SEALED_HEADER_SIZE)
+        return;
+    memcpy(&data, image + RESUME_SEALED_HEADER_DATA, sizeof(data));
+    if (data > length)
+        return;
+    put64(image + RESUME_SEALED_HEADER_TOTAL, length);
+    put64(image + RESUME_SEALED_HEADER_DATA_LENGTH, length - data);
+}
+
+/* Makes the chunks follow each other; the last one gets what is left. */
+static void line_up(uint8_t *index, uint64_t count, const struct resume_sealed_header *header)
+{
+    uint64_t at = header->data;
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t *entry = index + i * RESUME_SEALED_INDEX_SIZE;
+        uint32_t stored;
+        memcpy(&stored, entry + RESUME_SEALED_INDEX_STORED, sizeof(stored));
+        put64(entry, at);
+        if (i + 1 == count && at < header->total && header->total - at <= UINT32_MAX) {
+            stored = (uint32_t)(header->total - at);
+            memcpy(entry + RESUME_SEALED_INDEX_STORED, &stored, sizeof(stored));
+        }
+        at += stored;
+    }
+}
 
 /* Makes the tags right, as far as the header leads to them. */
 static void repair(uint8_t *image, size_t length)
@@ -29,8 +68,9 @@ static void repair(uint8_t *image, size_t length)
     uint64_t left = header.content;
     uint64_t run = 0;
     uint64_t into = 0; /* pages of the run that chunks before have taken */
-    for (uint64_t i = 0;
-         i < header.part_length[RESUME_SEALED_PART_INDEX] / RESUME_SEALED_INDEX_SIZE; i++) {
+    const uint64_t count = header.part_length[RESUME_SEALED_PART_INDEX] / RESUME_SEALED_INDEX_SIZE;
+    line_up(index, count, &header);
+    for (uint64_t i = 0; i < count; i++) {
         uint8_t *entry = index + i * RESUME_SEALED_INDEX_SIZE;
         uint64_t offset;
         uint32_t stored;
@@ -59,33 +99,58 @@ static void repair(uint8_t *image, size_t length)
                   sizeof(header.raw), structures, plain, structures + plain);
 }
 
+/* State, plan and places of an image that can be opened. */
+static void place(uint8_t *bytes, size_t length, uint32_t variant)
+{
+    struct sealed_fake fake = {.data = bytes, .length = length};
+    const struct resume_sealed_source source = sealed_source(&fake);
+    struct resume_sealed_header header;
+    struct resume_sealed image;
+    if (resume_sealed_header(&source, &header, NULL) != RESUME_OK)
+        return;
+    /* Not longer than the input: the header was compared with it. */
+    void *structures = malloc((size_t)header.structures_length);
+    if (structures != NULL &&
+        resume_sealed_open(&image, &source, &header, NULL, NULL, structures,
+                           (size_t)header.structures_length, NULL) == RESUME_OK) {
+        (void)sealed_place(&image, variant);
+        resume_sealed_close(&image);
+    }
+    free(structures);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct resume_diag diag;
-    if (size < 1)
+    if (size < CONTROLS)
         return 0;
+    const uint8_t *control = data + size - CONTROLS;
     uint8_t *image = malloc(size);
     if (image == NULL)
         return 0;
     memcpy(image, data, size);
     /* Half of the inputs as they are: a seed is a plain image. */
-    if (data[size - 1] & 1)
+    if (control[3] & 1) {
+        fit(image, size);
         repair(image, size);
+    }
     struct sealed_fake fake = {.data = image, .length = size};
-    switch (data[size - 1] >> 5) {
+    switch (control[3] >> 5) {
     case 1:
-        fake.piece = 1 + (data[size - 1] & 15);
+        fake.piece = 1 + (control[3] & 15);
         break;
     case 2:
-        fake.fail_at = 1 + (data[size - 1] & 15);
+        fake.fail_at = 1 + (control[3] & 15);
         break;
     case 3:
-        fake.change_from = 1 + (data[size - 1] & 15);
+        fake.change_from = 1 + (control[3] & 15);
         break;
     default:
         break;
     }
     (void)sealed_read(&fake, NULL, NULL, NULL, NULL, &diag);
+    place(image, size,
+          (uint32_t)control[0] | (uint32_t)control[1] << 8 | (uint32_t)control[2] << 16);
     free(image);
     return 0;
 }
