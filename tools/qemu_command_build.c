@@ -297,7 +297,12 @@ static void put_image(struct argv_writer *writer, const struct qemu_park_options
     put(writer, "-append");
     put(writer, "image=partition");
     put(writer, "-drive");
-    put_path(writer, "if=none,id=libresume-image,format=raw,read-only=on,file=", options->image);
+    /* A colon before the first slash would be a protocol. */
+    put_path(writer,
+             options->image[0] == '/'
+                 ? "if=none,id=libresume-image,format=raw,read-only=on,file="
+                 : "if=none,id=libresume-image,format=raw,read-only=on,file=./",
+             options->image);
     put(writer, "-device");
     put(writer, "virtio-blk-pci,drive=libresume-image");
 }

@@ -71,12 +71,17 @@ static uint64_t rom_pages(const struct machine_stream *machine)
     return machine->rom_pages != 0 ? machine->rom_pages : ROM_PAGES;
 }
 
+static bool is_sent(const struct machine_stream *machine, bool rom, uint64_t page)
+{
+    return machine->sends == NULL || machine->sends(rom, page);
+}
+
 static void put_pages(struct builder *b, const struct machine_stream *machine)
 {
     uint8_t page[MACHINE_STREAM_PAGE];
     const char *block = "pc.ram";
     for (uint64_t i = 0; i < machine->pages; i++) {
-        if (i == machine->missing_page)
+        if (i == machine->missing_page || !is_sent(machine, false, i))
             continue;
         machine_stream_page(machine, i, page);
         if (i == machine->poked_page)
@@ -90,8 +95,13 @@ static void put_pages(struct builder *b, const struct machine_stream *machine)
         put_page(b, block, i, page);
         block = NULL;
     }
-    for (uint64_t i = 0; i < rom_pages(machine); i++)
-        build_zero(b, i == 0 ? rom_name(machine) : NULL, i * MACHINE_STREAM_PAGE, 0xf4);
+    block = rom_name(machine);
+    for (uint64_t i = 0; i < rom_pages(machine); i++) {
+        if (!is_sent(machine, true, i))
+            continue;
+        build_zero(b, block, i * MACHINE_STREAM_PAGE, 0xf4);
+        block = NULL;
+    }
 }
 
 static void put_ram(struct builder *b, const struct machine_stream *machine)
@@ -126,6 +136,10 @@ static void put_cpu(struct builder *b, const struct machine_stream *machine, uin
     build_field(b, "interrupt_request", "uint32", 4, cpu->interrupt_request);
     build_device_end(b);
 
+    if ((machine->without_cpu >> instance & 1) != 0) {
+        b->next_id++;
+        return;
+    }
     build_device(b, "cpu", "cpu", instance, machine->cpu_version);
     build_describe(b, "env.regs", "uint64", 8, ", \"array_len\": 16");
     for (uint64_t i = 0; i < 16; i++)

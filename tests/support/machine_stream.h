@@ -68,6 +68,9 @@ struct machine_stream {
     bool novelty;             /* subsection "cpu/novelty", which nobody knows */
     bool no_widget;           /* without that device */
     const char *widget_field; /* name of its field; NULL = "value" */
+    /* NULL = all pages of pc.ram are sent; else which of them, and whether those of the ROM. */
+    bool (*sends)(bool rom, uint64_t page);
+    uint32_t without_cpu; /* a bit for each vCPU whose section "cpu" is left out, not its id */
 };
 
 /* machine_stream_default - a machine of 40 pages with one running vCPU. */

@@ -47,7 +47,9 @@ struct sides {
     const char *claimed_hash;
     uint8_t *out;
     size_t out_length;
-    size_t out_limit;  /* the sink fails beyond it */
+    size_t out_limit; /* the sink fails beyond it */
+    /* The source is an image's device part: this memory is the target's. NULL = it is a snapshot. */
+    const struct image_memory *memory;
     bool late;         /* the target is parked only when it is waited for */
     bool never;        /* and then it fails */
     uint32_t awaited;  /* how often it was waited for */
@@ -65,6 +67,9 @@ void sides_sleep(struct sides *sides, uint32_t index);
 
 /* sides_read_target - what splice_parked_read says to the target as it is described now. */
 int sides_read_target(struct sides *sides);
+
+/* sides_target_file - the target's capture as it is described now: a descriptor to be closed. */
+int sides_target_file(struct sides *sides);
 
 /* sides_splice - splice source and target as they are described now; the target must be good. */
 int sides_splice(struct sides *sides);

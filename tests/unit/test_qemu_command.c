@@ -237,6 +237,50 @@ static void parts_can_be_left_out_or_added(void **context)
     qemu_command_free(command);
 }
 
+/* An image is a disk behind all else, which no option of the user's changes the place of. */
+static void an_image_is_a_disk(void **context)
+{
+    (void)context;
+    static const struct {
+        struct qemu_park_options park;
+        const char *line;
+    } cases[] = {
+        {{.kernel = "k",
+          .image = "/i,1/vm.rsm",
+          .key_file = "key,",
+          .identity_file = "/w/identity"},
+         "|-fw_cfg|name=opt/org.libresume/key,file=key,,"
+         "|-fw_cfg|name=opt/org.libresume/identity,file=/w/identity"
+         "|-append|image=partition"
+         "|-drive|if=none,id=libresume-image,format=raw,read-only=on,file=/i,,1/vm.rsm"},
+        {{.kernel = "k", .image = "a:b.rsm"},
+         "|-append|image=partition"
+         "|-drive|if=none,id=libresume-image,format=raw,read-only=on,file=./a:b.rsm"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct report_failure failure = {0};
+        struct qemu_argv argv = {NULL, 0};
+        struct qemu_command *command =
+            parse("q|-nodefaults|-m|1G|-drive|file=d,if=virtio|-kernel|x|-append|y");
+        struct qemu_park_options park = cases[i].park;
+        char line[1024];
+        park.qmp_fd = 3;
+        park.debug_fd = 4;
+        snprintf(line, sizeof(line),
+                 "q|-m|1G|-nodefaults|-display|none|-no-reboot|-S|-kernel|k%s"
+                 "|-device|virtio-blk-pci,drive=libresume-image"
+                 "|-chardev|socket,id=libresume-qmp,fd=3"
+                 "|-mon|chardev=libresume-qmp,mode=control"
+                 "|-chardev|socket,id=libresume-debug,fd=4"
+                 "|-device|isa-debugcon,iobase=0x402,chardev=libresume-debug",
+                 cases[i].line);
+        assert_int_equal(qemu_command_park(command, &park, &argv, &failure), 0);
+        assert_line(&argv, line);
+        qemu_argv_free(&argv);
+        qemu_command_free(command);
+    }
+}
+
 /* Firmware of one's own takes the place of the command line's, in all the ways that can be given. */
 static void other_firmware_takes_the_place(void **context)
 {
@@ -590,6 +634,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_become_what_they_should),
         cmocka_unit_test(parts_can_be_left_out_or_added),
+        cmocka_unit_test(an_image_is_a_disk),
         cmocka_unit_test(other_firmware_takes_the_place),
         cmocka_unit_test(formats_for_a_shell),
         cmocka_unit_test(facts_are_read),
