@@ -145,10 +145,21 @@ static uint32_t tables_used(const struct fixture *f)
 static void areas_are_as_long_as_what_goes_there(void **context)
 {
     struct fixture *f = *context;
-    struct resume_placement_input input = f->input;
+    const struct resume_page_run ram[] = {f->ram, {0x7d000, 0x2000}};
+    struct resume_page_run content[1000];
+    struct resume_placement_input input;
     struct resume_placement_bound bound;
 
+    /* More steps than a page holds: every other page of the firmware's memory has content. */
+    for (uint32_t i = 0; i < 1000; i++)
+        content[i] = (struct resume_page_run){0x7d000 + 2 * i, 1};
+    f->input.ram = ram;
+    f->input.ram_count = 2;
+    f->input.content = content;
+    f->input.content_count = 1000;
+    input = f->input;
     assert_int_equal(resume_moving_areas(&f->guest, &f->input, f->areas, NULL), 0);
+    assert_true(f->areas[RESUME_MOVING_STEPS].pages > 5);
     assert_int_equal(f->areas[RESUME_MOVING_STARTUP].pages, 1);
     assert_int_equal(f->areas[RESUME_MOVING_STARTUP].below, 0x100);
     assert_int_equal(f->areas[RESUME_MOVING_STAGING].pages * 4096, f->guest.staging.length);
