@@ -170,7 +170,8 @@ int convert_main(int argc, char **argv)
         parse,
         "INPUT OUTPUT",
         "Write the CPU state of INPUT, in any format that is read, as a state blob. Fields that "
-        "INPUT does not carry are not in the blob; those that a resume needs are named.\v"
+        "INPUT does not carry are not in the blob; those that a resume needs are "
+        "named. " TOOL_HELP_SNAPSHOT "\v"
         "Exit codes:\n"
         "  0  done, also when fields are missing\n"
         "  1  the input was refused, or OUTPUT is there already\n"

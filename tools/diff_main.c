@@ -283,7 +283,7 @@ int diff_main(int argc, char **argv)
         "A B",
         "Compare the CPU state of two inputs, in any two formats that are read, field by field. A "
         "field that one of them does not carry is listed, and is no difference; another number of "
-        "vCPUs is one.\v"
+        "vCPUs is one. " TOOL_HELP_SNAPSHOT "\v"
         "Exit codes, which are those of diff(1):\n"
         "  0  nothing differs\n"
         "  1  something differs\n"

@@ -90,7 +90,7 @@ int inspect_main(int argc, char **argv)
         "--format help lists: every register with its flags, the paging mode, what is missing for "
         "a "
         "resume, the memory map; of a snapshot the home and the landings. What INPUT is shows in "
-        "its content, not in its name.\v" TOOL_HELP_EXIT_CODES,
+        "its content, not in its name. " TOOL_HELP_SNAPSHOT "\v" TOOL_HELP_EXIT_CODES,
         children,
         NULL,
         NULL};

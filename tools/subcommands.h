@@ -20,6 +20,9 @@ int open_main(int argc, char **argv); /* likewise */
 /* The version of the tool, "resumectl 0.1.0". */
 #define TOOL_NAME_VERSION "resumectl " RESUMECTL_VERSION
 
+/* How the input of a subcommand that reads all formats names one of several machines in a file. */
+#define TOOL_HELP_SNAPSHOT "FILE#NAME is the snapshot NAME in the qcow2 image FILE."
+
 /* The section on exit codes for every subcommand's --help. */
 #define TOOL_HELP_EXIT_CODES                                                                       \
     "Exit codes:\n"                                                                                \

@@ -224,7 +224,7 @@ int walk_main(int argc, char **argv)
         "level, and why the walk ends where it does. INPUT is in any format that holds the guest's "
         "memory; ADDRESS is hexadecimal. Without --vcpu the tables are those of the first vCPU "
         "that "
-        "the guest has started.\v"
+        "the guest has started. " TOOL_HELP_SNAPSHOT "\v"
         "Exit codes:\n"
         "  0  the address is mapped\n"
         "  1  it is not mapped, or the input was refused\n"
