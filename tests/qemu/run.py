@@ -19,7 +19,9 @@ import time
 import traceback
 
 import bad_input
+import image_park
 import image_sources
+import sealed
 from drops import SNAPSHOTS, drops_of, resume_without
 from guests import guest_of
 from harness import Failure, Gdb, Machine, Ovmf, Patience, Qemu, Settings, Skip, limit
@@ -142,11 +144,13 @@ def check_parking(log, wanted):
 def turns(case):
     """How often a case's guest is stopped and goes on: once for each moment at least, and once only
     when it is about something that is under way but once."""
-    return 1 if case.get("events") else max(case.getint("count"), len(moments_of(case)))
+    return 1 if case.get("events") else max(case.getint("count"), len(moments_of(case)),
+                                            len(sealed.images_of(case)))
 
 
 def method_resume(machine, guest, rng):
     case = machine.case
+    sealed.prepare(machine)
     machine.start()
     guest.wait_up()
     said = []
@@ -154,21 +158,35 @@ def method_resume(machine, guest, rng):
         said.append(random_instant(machine, guest, rng, turn))
         snapshot = machine.snapshot(f"snapshot-{turn}")
         check_inspect(machine, snapshot)
+        options = []
+        if case.get("seal"):
+            snapshot, options, words = sealed.seal(machine, snapshot, turn)
+            said.append(words)
         before = machine.console.position()
-        parking = machine.resume(snapshot, verify=case.getboolean("verify"))
+        parking = machine.resume(snapshot, options, verify=case.getboolean("verify"))
         finish(machine, guest, before, 240)
+        if case.get("seal"):
+            sealed.check_said(machine, turn)
         if parking:
             said.append(check_parking(parking, case["parking"]))
         if case.getboolean("verify"):
             said.append(check_ledger(machine.ledger))
         if turn < turns(case):
-            shutil.rmtree(snapshot)
+            remove(snapshot)
     guest.afterwards()
     code = guest.end()
     if code != 0:
         raise Failure(f"resumectl resume: exit status {code}: {machine.last_output()}")
-    shutil.rmtree(snapshot)
+    remove(snapshot)
     return ", ".join(said)
+
+
+def remove(snapshot):
+    """A snapshot, or an image of one."""
+    if os.path.isdir(snapshot):
+        shutil.rmtree(snapshot)
+    else:
+        os.unlink(snapshot)
 
 
 def migrate(machine, stream):
@@ -411,7 +429,8 @@ def main():
     conf = configparser.ConfigParser()
     with open(os.path.join(HERE, "cases.conf"), encoding="utf-8") as file:
         conf.read_file(file)
-    names = conf.sections() + bad_input.names() + image_sources.names()
+    names = (conf.sections() + bad_input.names() + image_sources.names()
+             + image_park.names())
     if arguments.list:
         print("\n".join(names))
         return 0
@@ -433,6 +452,7 @@ def main():
     Settings.resumectl = os.path.join(arguments.build, "tools/resumectl")
     Settings.resume_efi = os.path.join(arguments.build, "efi/resume.efi")
     Settings.secret_applications = os.path.join(arguments.build, "tests/qemu/secret")
+    Settings.unit_tests = os.path.join(arguments.build, "tests/unit")
     Settings.guest = arguments.guest
     enter(Settings.qemus, arguments.qemu, Qemu)
     enter(Settings.ovmfs, arguments.ovmf, Ovmf)
@@ -462,7 +482,7 @@ def main():
             if name in conf:
                 pool.submit(guarded, report, name,
                             lambda name=name: run_case(name, conf[name], seed))
-        for name, function in image_sources.functions(names):
+        for name, function in image_sources.functions(names) + image_park.functions(names):
             pool.submit(guarded, report, name, function)
         bad = bad_input.Runner([name for name in bad_input.names() if name in names])
         for name, function in bad.functions():
