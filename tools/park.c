@@ -269,12 +269,31 @@ static int explain(struct park *park, int result, struct report_failure *failure
     return result;
 }
 
+/* What to do when the firmware refuses an image: another command line is not always the answer. */
+static void advise(const struct park *park, struct report_failure *failure)
+{
+    static const struct {
+        const char *begin;
+        const char *advice;
+    } advices[] = {
+        {"refused: key", "give the key: --key FILE"},
+        {"refused: image", "use another copy of the image; resumectl open tells what is wrong with "
+                           "this one"},
+    };
+    for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
+        if (strncmp(park->bell.last, advices[i].begin, strlen(advices[i].begin)) == 0)
+            snprintf(failure->advice, sizeof(failure->advice), "%s", advices[i].advice);
+    }
+}
+
 static int follow(struct park *park, struct report_failure *failure)
 {
     int result = let_run(park, failure);
     if (result == 0)
         result = doorbell_wait(&park->bell, &park->process, "parked", "park the target",
                                park->started, park->options.timeout_ms, NULL, 0, failure);
+    if (result == -EXIT_CODE_REFUSED)
+        advise(park, failure);
     /* On another machine resume.efi refuses first; the monitor tells better what differs. */
     struct report_failure better = {0};
     if (result == -EXIT_CODE_REFUSED && compare_machine(park, &better) == -EXIT_CODE_REFUSED)

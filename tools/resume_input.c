@@ -263,6 +263,18 @@ static bool is_image(const char *path)
     return got == (ssize_t)sizeof(magic) && memcmp(magic, IMAGE_MAGIC, sizeof(magic)) == 0;
 }
 
+/* A file that is in no format that is known. */
+static int check_no_file(const char *path, struct report_failure *failure)
+{
+    struct stat status;
+    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
+        return 0;
+    return report_fail(failure, EXIT_CODE_REFUSED, WHAT, path,
+                       "name a directory that resumectl snapshot made, or an image that resumectl "
+                       "seal made",
+                       "it is neither a directory nor a snapshot image");
+}
+
 static int check_directory_options(const struct resume_input_options *options,
                                    struct report_failure *failure)
 {
@@ -290,6 +302,8 @@ int resume_input_open(struct resume_input *out, const struct resume_input_option
     int result = 0;
     if (!out->image)
         result = input_check_resumable(options->path, failure);
+    if (result == 0 && !out->image)
+        result = check_no_file(options->path, failure);
     if (result == 0 && !out->image)
         result = manifest_read(out->manifest, options->path, failure);
     if (result == 0 && !out->image)
