@@ -18,7 +18,7 @@ Installs what is missing (Debian packages, with sudo when not root), builds, and
                 UBSan), fuzz (clang)
   QEMU tests    a probe guest that checks its own registers, real Linux, bad input end to end
   importers     a stopped VM as stream, dumps, listing, qcow2 snapshot and libvirt save: the same
-                registers in all of them
+                registers in all of them; libvirt saves two VMs itself
   matrix        Linux on some combinations of QEMU, OVMF, kernel, CPU, vCPUs, machine and RAM; what
                 Debian 12 does not have is unpacked in build/cache/next, not installed
   demo          examples/demo.sh

@@ -73,7 +73,7 @@ class Domain(Machine):
         self.programs = [find(program) for program in PROGRAMS]
         self.account = account()
         super().__init__(name, case)
-        self.name = "agree"
+        self.name = case.get("domain", "agree")
         self.home = self.sockets
         self.environment = {
             "PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": self.home,
@@ -82,8 +82,9 @@ class Domain(Machine):
             "XDG_RUNTIME_DIR": os.path.join(self.home, "run")}
         for name in ("run", "config/libvirt"):
             os.makedirs(os.path.join(self.home, name), mode=0o700)
-        for name in ("vmlinuz", "initramfs.gz"):
-            shutil.copy(os.path.join(self.kernel, name), self.home)
+        if case.get("guest") == "linux":
+            for name in ("vmlinuz", "initramfs.gz"):
+                shutil.copy(os.path.join(self.kernel, name), self.home)
         self._give_away()
 
     def _give_away(self):
@@ -136,15 +137,18 @@ class Domain(Machine):
                     raise Failure(f"{DAEMON}: does not answer: {failure}") from None
             time.sleep(0.05)  # between two looks; the daemon tells nobody
 
-    def start(self, extra=()):
+    def describe(self):
+        """The domain's XML."""
         case = self.case
-        self.serve("raw")
-        description = DOMAIN.format(
+        return DOMAIN.format(
             name=self.name, ram=case["ram"].rstrip("M"), smp=case["smp"], machine=case["machine"],
             cpu=case["cpu"], emulator=find(self.qemu.program), directory=self.home,
             console=self.console.path, qmp=self.qmp_path)
+
+    def start(self, extra=()):
+        self.serve("raw")
         with open(self.file("domain.xml"), "w", encoding="ascii") as file:
-            file.write(description)
+            file.write(self.describe())
         self._give_away()
         self.virsh("create", self.file("domain.xml"))
 
