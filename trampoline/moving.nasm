@@ -5,9 +5,12 @@
 ; it is the last one outside of it: finish_moving. None of this uses a stack.
 
 ; Stop all other processors. They are in code of the firmware, which is about to be overwritten; after
-; INIT they wait for SIPI, and execute nothing.
-; Entry: R14 = transit. Returns to RSI. Clobbers RAX, RCX, RDX, R8.
+; INIT they wait for SIPI, and execute nothing. Twice: a startup interrupt that the firmware has sent
+; may outlast the first INIT, and lets a processor begin where the firmware wanted it once more.
+; Entry: R14 = transit. Returns to RSI. Clobbers RAX, RCX, RDX, R8, R9.
 stop_others:
+    mov r9d, 2
+.again:
     mov eax, ICR_INIT | ICR_OTHERS
     mov r8, [r14 + TRANSIT_apic_pa]
     test r8, r8
@@ -28,6 +31,8 @@ stop_others:
     out DELAY_PORT, al
     dec ecx
     jnz .delay
+    dec r9d
+    jnz .again
     jmp rsi
 
 ; Execute a list of struct resume_placement_step: move and wipe the source, or fill with zeroes.

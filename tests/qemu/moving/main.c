@@ -90,6 +90,21 @@ static uint64_t take_ranges(struct resume_placement_input *input)
     return told[3];
 }
 
+/* The tables that this program was started with end at 4 GiB: one GiB more. */
+static void map_high_memory(void)
+{
+    static _Alignas(4096) uint64_t directory[512];
+    uint64_t *table;
+    uint64_t root;
+
+    __asm__ volatile("movq %%cr3, %0" : "=r"(root));
+    table = (uint64_t *)(uintptr_t)(*(uint64_t *)(uintptr_t)root & ~UINT64_C(0xfff));
+    for (uint64_t i = 0; i < 512; i++)
+        directory[i] =
+            (UINT64_C(0x100000000) + i * 0x200000) | RESUME_PTE_P | RESUME_PTE_RW | RESUME_PTE_PS;
+    table[4] = (uintptr_t)directory | RESUME_PTE_P | RESUME_PTE_RW;
+}
+
 /* All memory but this program's, so that whatever is not written shows. */
 static void soil_memory(const struct resume_placement_input *input)
 {
@@ -220,6 +235,7 @@ void firmware_main(const void *info)
     spinning = take_ranges(&input);
     make_plan(&input, areas);
 
+    map_high_memory();
     soil_memory(&input);
     load_pages(&input);
     resume_moving_from_plan(&input, &plan, (uint8_t *)frame_at(plan.area[RESUME_MOVING_TABLES]),

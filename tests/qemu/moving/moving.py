@@ -19,6 +19,7 @@ from harness import Failure, Qmp, limit  # noqa: E402
 
 PAGE = 4096
 FRAMES = 0x4000  # 64 MiB
+HIGH = 0x100000  # 4 GiB: where the memory is that is not below
 OWN = (0x100, 0x400)  # where the firmware is
 SPINNER = 8  # the frame in which it has other processors spin
 FREE, FIRMWARE = 1, 2
@@ -31,37 +32,41 @@ PARKED, MOVING, CONTROL_MAGIC = 0x68, 0x7c, 0x4c4f52544e4f434d
 SECONDS = 120
 
 # name: vCPUs, the dormant one, share of pages with content (None: all FREE ones, but for a few here and
-# there), frames beyond the guest's RAM, seed, and whether the other processors are busy in memory that
-# is overwritten
+# there), frames beyond the guest's RAM, frames below 4 GiB, levels of the guest's page tables, and
+# whether the other processors are busy in memory that is overwritten
 CASES = {
-    "one": (1, -1, 0.4, 0, 1, False),
-    "two": (2, -1, 0.4, 0, 2, True),
-    "first-dormant": (2, 0, 0.4, 0, 3, True),
-    "second-dormant": (2, 1, 0.4, 0, 4, True),
-    "beyond": (2, -1, 0.5, 0x800, 5, True),
-    "scattered": (4, -1, None, 0, 6, True),
-    "empty": (1, -1, 0.0, 0, 7, False),
+    "one": (1, -1, 0.4, 0, FRAMES, 4, False),
+    "two": (2, -1, 0.4, 0, FRAMES, 4, True),
+    "first-dormant": (2, 0, 0.4, 0, FRAMES, 4, True),
+    "second-dormant": (2, 1, 0.4, 0, FRAMES, 4, True),
+    "beyond": (2, -1, 0.5, 0x800, FRAMES, 4, True),
+    "scattered": (4, -1, None, 0, FRAMES, 4, True),
+    "empty": (1, -1, 0.0, 0, FRAMES, 4, False),
+    "high": (2, -1, 0.5, 0, 0x2000, 4, True),
+    "five-levels": (2, -1, 0.4, 0, 0x2000, 5, True),
 }
 
 
-def runs_of(values):
-    """[(first, count, value)] of what is not None in a list."""
+def runs_of(values, number):
+    """[(first, count, value)] of what is not None in a list; number: of the frame at a place in it."""
     runs = []
     for at, value in enumerate(values):
         if value is None:
             continue
-        if runs and runs[-1][2] == value and runs[-1][0] + runs[-1][1] == at:
+        if runs and runs[-1][2] == value and runs[-1][0] + runs[-1][1] == number(at):
             runs[-1][1] += 1
         else:
-            runs.append([at, 1, value])
+            runs.append([number(at), 1, value])
     return runs
 
 
 class Machine:
-    """Who has which frame, and what the guest has in which page."""
+    """Who has which frame, and what the guest has in which page. Lists have one entry for each frame of
+    memory, whether it is above 4 GiB or below."""
 
-    def __init__(self, share, beyond, seed):
-        draw = random.Random(seed)
+    def __init__(self, name, share, beyond, low):
+        draw = random.Random(name)
+        self.low = low
         self.kinds = [None] * FRAMES
         at = OWN[1]
         while at < FRAMES:
@@ -94,9 +99,13 @@ class Machine:
                             for at, kind in enumerate(self.kinds)]
         self.content = [ram and content for ram, content in zip(self.ram, self.content)]
 
+    def number(self, at):
+        """Of the frame at that place."""
+        return at if at < self.low else at - self.low + HIGH
+
     def ranges(self, spinning):
         """What the firmware is told."""
-        lists = runs_of(self.kinds), runs_of(self.ram), runs_of(self.content)
+        lists = [runs_of(values, self.number) for values in (self.kinds, self.ram, self.content)]
         words = [len(entries) for entries in lists] + [int(spinning)]
         words += [word for run in lists[0] for word in run]
         words += [word for runs in lists[1:] for run in runs for word in run[:2]]
@@ -109,9 +118,9 @@ class Machine:
             if kind is None or HOME <= at < HOME + home_pages:
                 continue
             found = memory[at * PAGE:(at + 1) * PAGE]
-            wanted = [marked(CONTENT_MARK, at) if self.content[at] else bytes(PAGE)]
+            wanted = [marked(CONTENT_MARK, self.number(at)) if self.content[at] else bytes(PAGE)]
             if not self.ram[at]:
-                wanted.append(marked(GARBAGE_MARK, at))
+                wanted.append(marked(GARBAGE_MARK, self.number(at)))
             if found not in wanted:
                 words = struct.unpack("<512Q", found)
                 wrong.append(f"page {at:#x}: {words[0]:#x} ... {words[-1]:#x}, wanted "
@@ -136,7 +145,7 @@ def check_home(memory, vcpus, active):
     return [] if found == right else [f"home: {found}, wanted {right}"]
 
 
-def run_until_parked(command, log, name):
+def run_until_parked(command, low, log, name):
     """The memory of the machine when it has parked."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace") as process:
@@ -156,30 +165,38 @@ def run_until_parked(command, log, name):
             monitor = Qmp(os.path.join(log, name + ".qmp"))
             monitor("stop")
             path = os.path.join(log, name + ".memory")
-            monitor("pmemsave", val=0, size=FRAMES * PAGE, filename=path)
+            monitor("pmemsave", val=0, size=low * PAGE, filename=path)
+            if low < FRAMES:
+                monitor("pmemsave", val=HIGH * PAGE, size=(FRAMES - low) * PAGE,
+                        filename=path + "-high")
             monitor.close()
         finally:
             watch.cancel()
             process.kill()
-    with open(path, "rb") as file:
-        return file.read(), said
+    memory = b""
+    for part in (path, path + "-high")[:1 + (low < FRAMES)]:
+        with open(part, "rb") as file:
+            memory += file.read()
+    return memory, said
 
 
 def run(options, work, name):
-    vcpus, dormant, share, beyond, seed, spinning = CASES[name]
-    machine = Machine(share, beyond, seed)
+    vcpus, dormant, share, beyond, low, levels, spinning = CASES[name]
+    machine = Machine(name, share, beyond, low)
     state, plan, ranges = (os.path.join(work, f"{name}.{kind}")
                            for kind in ("state", "plan", "ranges"))
     with open(ranges, "wb") as file:
         file.write(machine.ranges(spinning))
-    made = subprocess.run([options.inputs, str(vcpus), str(dormant), hex(HOME * PAGE), state, plan],
+    made = subprocess.run([options.inputs, str(vcpus), str(dormant), str(levels),
+                           hex(machine.number(HOME) * PAGE), state, plan],
                           check=True, capture_output=True, text=True)
     home_pages = int(made.stdout) // PAGE
     if home_pages > HOME_PAGES_MAX:
         raise Failure(f"a home of {home_pages} pages")
-    command = [options.qemu, "-machine", "q35", "-accel", "tcg", "-cpu",
-               "Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm", "-nodefaults", "-display",
-               "none", "-no-reboot", "-m", f"{FRAMES * PAGE >> 20}M", "-smp", str(vcpus),
+    command = [options.qemu, "-machine", f"q35,max-ram-below-4g={low * PAGE >> 20}M",
+               "-accel", "tcg", "-cpu",
+               "Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm,+la57", "-nodefaults",
+               "-display", "none", "-no-reboot", "-m", f"{FRAMES * PAGE >> 20}M", "-smp", str(vcpus),
                "-kernel", options.firmware, "-debugcon", "stdio",
                "-global", "isa-debugcon.iobase=0x402",
                "-qmp", f"unix:{os.path.join(work, name + '.qmp')},server=on,wait=off"]
@@ -187,7 +204,7 @@ def run(options, work, name):
         command += ["-fw_cfg", f"name=opt/org.libresume/{file},file={path}"]
     if options.trace:
         command += ["-d", "int,cpu_reset", "-D", os.path.join(work, name + ".log")]
-    memory, said = run_until_parked(command, work, name)
+    memory, said = run_until_parked(command, low, work, name)
     wrong = check_home(memory, vcpus, vcpus - (dormant >= 0)) + machine.compare(memory, home_pages)
     if wrong:
         raise Failure(f"{len(wrong)} wrong: " + "; ".join(wrong[:4]))
