@@ -293,6 +293,7 @@ class Settings:
     resumectl = None  # path of the tool
     resume_efi = None
     secret_applications = None  # directory with what tests/qemu/secret makes
+    unit_tests = None  # directory with what tests/unit makes
     guest = None  # directory with vmlinuz, initramfs.gz, probe.efi
     logs = None
 
@@ -440,11 +441,11 @@ class Machine:
         self.console.wait_closed(10, "the source's console")
         return path
 
-    def resume(self, snapshot, verify=True):
-        """Start a resume in the background. Returns the parked target's debug console, as a file that
+    def resume(self, snapshot, more=(), verify=True):
+        """Start a resume in the background, with more options. Returns the parked target's debug console, as a file that
         is still being written, if the case wants to know what it says."""
         self.ledger = self.path(f"ledger-{self.number + 1:02d}.json")
-        options = ["--verify", "--json", self.ledger] if verify else []
+        options = list(more) + (["--verify", "--json", self.ledger] if verify else [])
         options += ["--firmware", self.case.get("shim", "efi")]
         if self.case.get("loader"):
             options += ["--efi", os.path.join(Settings.guest, self.case["loader"] + ".efi")]

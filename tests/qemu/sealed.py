@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Resumes from snapshot images, for cases with the key `seal`: each snapshot is sealed, the image is
+verified, taken apart again and compared with the snapshot, which is then removed; what is resumed comes
+from the image."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from harness import Failure, Settings, Skip, limit
+from image_sources import KEY_GUID, secret_table
+
+ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support/image_oracle.py")
+SECRET = "opt/org.libresume.test/secret"
+
+
+def images_of(case):
+    """For each image of a case, one after the other, what is said of it: none, lz4 or zstd, and "key" if
+    it is sealed. When there are more resumes they come again."""
+    return [text.split() for text in case.get("seal", "").split(";") if text.strip()]
+
+
+def prepare(machine):
+    """What the case needs before its VM is started."""
+    if not images_of(machine.case):
+        return
+    unseal = os.path.join(Settings.unit_tests, "unseal_stream")
+    for path in (unseal, os.path.join(Settings.secret_applications, "launch-secret-resume.efi")):
+        if not os.path.exists(path):
+            raise Skip(f"{path}: not built")
+    with open(machine.path("key"), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(os.urandom(32))
+    if machine.case.getboolean("secret"):
+        with open(machine.path("key"), "rb") as file:
+            key = file.read()
+        with open(machine.path("secret"), "wb") as file:
+            file.write(secret_table((KEY_GUID, key)))
+        # In the source's command line too, which is to be that of the target.
+        machine.case["extra"] = (machine.case.get("extra", "")
+                                 + f" -fw_cfg name={SECRET},file={machine.path('secret')}")
+
+
+def run(command, what):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=limit(120), check=False)
+    text = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        raise Failure(f"{what}: exit status {done.returncode}: {text[-300:]}")
+    return text
+
+
+def seal(machine, snapshot, turn):
+    """Make an image of a snapshot and remove the snapshot. Returns the image's path, options for the
+    resume, and what to say of it."""
+    words = images_of(machine.case)
+    words = words[(turn - 1) % len(words)]
+    image = machine.path(f"vm-{turn}.rsm")
+    key = ["--key", machine.path("key")] if "key" in words else []
+    code, _, errors = machine.tool("seal", snapshot, *key, "--compress", words[0], "-o", image)
+    if code != 0:
+        raise Failure(f"resumectl seal: exit status {code}: {errors.strip()[-300:]}")
+    if ("integrity only" in errors) == bool(key):
+        raise Failure(f"resumectl seal: what it says of the protection is wrong: {errors[-300:]}")
+    code, text, errors = machine.tool("open", image, *key)
+    if code != 0:
+        raise Failure(f"resumectl open: exit status {code}: {errors.strip()[-300:]}")
+    said = f"{' '.join(words)}: {os.path.getsize(image) >> 20} MiB"
+    if turn == 1:
+        rebuilt = machine.path("rebuilt")
+        run([os.path.join(Settings.unit_tests, "unseal_stream"), image,
+             key[1] if key else "-", rebuilt], "unseal_stream")
+        said += ", rebuilt " + run([sys.executable, "-B", ORACLE, "same",
+                                    os.path.join(snapshot, "stream"), rebuilt],
+                                   "the rebuilt stream is another")
+        os.unlink(rebuilt)
+    shutil.rmtree(snapshot)
+    if machine.case.getboolean("secret"):
+        # The firmware has it from the table; the host's tools have none.
+        key = ["--efi", os.path.join(Settings.secret_applications, "launch-secret-resume.efi")]
+    return image, key, said
+
+
+def check_said(machine, turn):
+    """resumectl resume has to say when an image was not sealed."""
+    words = images_of(machine.case)
+    sealed = "key" in words[(turn - 1) % len(words)]
+    with open(machine.process_log, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    if ("integrity only" in text) == sealed:
+        raise Failure(f"resumectl resume: what it says of the protection is wrong: {text[-500:]!r}")
