@@ -152,7 +152,8 @@ def pvh_firmware(firmware, prepare, golden, work):
 
 TYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "char": "char",
          "operand": "struct resume_table_register", "far": "struct resume_far",
-         "fault": "struct resume_fault", "span": "struct resume_span"}
+         "fault": "struct resume_fault", "span": "struct resume_span",
+         "list": "struct resume_placement_list"}
 
 
 def structure(name, fields, text):
