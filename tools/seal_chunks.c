@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The chunks: each thread reads one while no other reads, compresses and encrypts it, and writes it
- * when it is its turn. */
+/* The chunks: each thread reads one, compresses and encrypts it, and writes it behind the one
+ * before. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
@@ -29,12 +29,12 @@ struct job {
 /* What the threads share. A failure ends all of them. */
 struct works {
     struct seal *seal;
-    pthread_mutex_t reading; /* of the next two */
+    pthread_mutex_t taking; /* of the next two */
     struct seal_cursor cursor;
     uint64_t next;           /* chunk to be read */
-    pthread_mutex_t writing; /* of the output, the progress, and the members below */
+    pthread_mutex_t writing; /* of the output's position, the progress, and the members below */
     pthread_cond_t turned;
-    uint64_t turn; /* chunk to be written */
+    uint64_t turn; /* chunk that gets its place next */
     int result;
 };
 
@@ -76,19 +76,23 @@ static void fail(struct works *works, int result, const struct report_failure *f
 static int take(struct works *works, struct job *job, struct report_failure *failure)
 {
     const struct seal *seal = works->seal;
-    int result = 1;
-    pthread_mutex_lock(&works->reading);
-    if (works->next < seal->chunks) {
-        job->number = works->next++;
-        result = seal_places_read(seal, &works->cursor, seal->options->chunk_pages, job->plain,
-                                  &job->pages, &job->page, failure);
+    const uint32_t pages = seal->options->chunk_pages;
+    pthread_mutex_lock(&works->taking);
+    struct seal_cursor cursor = works->cursor;
+    job->number = works->next;
+    if (job->number < seal->chunks) {
+        works->next++;
+        seal_skip(seal, &works->cursor, pages);
     }
-    pthread_mutex_unlock(&works->reading);
-    return result;
+    pthread_mutex_unlock(&works->taking);
+    if (job->number == seal->chunks)
+        return 1;
+    return seal_places_read(seal, &cursor, pages, job->plain, &job->pages, &job->page, failure);
 }
 
-/* Whether it was written. */
-static bool write_job(struct works *works, const struct job *job)
+/* Finds the chunk's place, when it is its turn, and writes it while others do so too. 1: another one
+ * has failed. */
+static int put(struct works *works, const struct job *job, struct report_failure *failure)
 {
     struct seal *seal = works->seal;
     const uint64_t chunk = (uint64_t)seal->options->chunk_pages * RESUME_SEALED_PAGE;
@@ -96,19 +100,22 @@ static bool write_job(struct works *works, const struct job *job)
     pthread_mutex_lock(&works->writing);
     while (works->result == 0 && works->turn != job->number)
         pthread_cond_wait(&works->turned, &works->writing);
-    if (works->result == 0) {
-        seal_put(entry + RESUME_SEALED_INDEX_OFFSET, seal->out.position, 8);
-        seal_put(entry + RESUME_SEALED_INDEX_STORED, job->stored, 4);
-        memcpy(entry + RESUME_SEALED_INDEX_TAG, job->tag, RESUME_SEALED_TAG);
-        works->result = seal_output_append(&seal->out, job->data, job->stored, seal->failure);
+    const bool failed = works->result != 0;
+    const uint64_t offset = seal->out.position;
+    if (!failed) {
+        seal->out.position += job->stored;
         works->turn++;
         progress_step_update(seal->options->progress, works->turn * chunk,
                              seal->content * RESUME_SEALED_PAGE);
+        pthread_cond_broadcast(&works->turned);
     }
-    const bool written = works->result == 0;
-    pthread_cond_broadcast(&works->turned);
     pthread_mutex_unlock(&works->writing);
-    return written;
+    if (failed)
+        return 1;
+    seal_put(entry + RESUME_SEALED_INDEX_OFFSET, offset, 8);
+    seal_put(entry + RESUME_SEALED_INDEX_STORED, job->stored, 4);
+    memcpy(entry + RESUME_SEALED_INDEX_TAG, job->tag, RESUME_SEALED_TAG);
+    return seal_output_write(&seal->out, offset, job->data, job->stored, failure);
 }
 
 static void *work(void *context)
@@ -122,11 +129,10 @@ static void *work(void *context)
         result = report_fail_memory(&failure, SEAL_WHAT);
     while (result == 0) {
         result = take(works, &job, &failure);
-        if (result != 0)
-            break;
-        pack(works->seal, &job);
-        if (!write_job(works, &job))
-            break;
+        if (result == 0) {
+            pack(works->seal, &job);
+            result = put(works, &job, &failure);
+        }
     }
     if (result < 0)
         fail(works, result, &failure);
@@ -139,12 +145,12 @@ int seal_chunks(struct seal *seal)
 {
     const size_t size = (size_t)seal->options->chunk_pages * RESUME_SEALED_PAGE;
     struct works works = {.seal = seal};
-    pthread_mutex_init(&works.reading, NULL);
+    pthread_mutex_init(&works.taking, NULL);
     pthread_mutex_init(&works.writing, NULL);
     pthread_cond_init(&works.turned, NULL);
     sealed_run(sealed_threads(2 * size), work, &works);
     pthread_cond_destroy(&works.turned);
     pthread_mutex_destroy(&works.writing);
-    pthread_mutex_destroy(&works.reading);
+    pthread_mutex_destroy(&works.taking);
     return works.result;
 }

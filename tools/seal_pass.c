@@ -91,7 +91,7 @@ static struct seal_area *area_of(struct seal *seal, uint32_t block, uint64_t pag
 bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
                uint64_t *page)
 {
-    for (; cursor->area < seal->area_count; cursor->area++, cursor->page = 0, cursor->extent = 0) {
+    for (; cursor->area < seal->area_count; cursor->area++, cursor->page = 0) {
         const struct seal_area *at = &seal->area[cursor->area];
         while (cursor->page < at->count) {
             uint64_t bit = at->bit + cursor->page;

@@ -94,6 +94,29 @@ void seal_places_free(struct seal *seal)
     free(seal->stray);
 }
 
+void seal_skip(const struct seal *seal, struct seal_cursor *cursor, uint32_t count)
+{
+    const struct seal_area *area = NULL;
+    uint64_t page = 0;
+    while (count > 0 && seal_next(seal, cursor, &area, &page))
+        count--;
+}
+
+/* The extent that has a page which no stray has. */
+static const struct seal_extent *find_extent(const struct seal_area *area, uint64_t page)
+{
+    size_t low = 0;
+    size_t high = area->extents;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (area->extent[middle].page <= page)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &area->extent[low];
+}
+
 static const struct seal_stray *find_stray(const struct seal *seal, uint64_t bit)
 {
     size_t low = 0;
@@ -186,9 +209,7 @@ int seal_places_read(const struct seal *seal, struct seal_cursor *cursor, uint32
         } else if (stray != NULL) {
             result = read_at(seal, &batch, stray->offset, to, failure);
         } else {
-            while (page - area->extent[cursor->extent].page >= area->extent[cursor->extent].count)
-                cursor->extent++;
-            const struct seal_extent *extent = &area->extent[cursor->extent];
+            const struct seal_extent *extent = find_extent(area, page);
             result = read_at(seal, &batch, extent->offset + (page - extent->page) * STREAM_STRIDE,
                              to, failure);
         }

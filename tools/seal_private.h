@@ -93,12 +93,14 @@ struct seal {
 struct seal_cursor {
     uint32_t area;
     uint64_t page; /* in the area */
-    size_t extent; /* for seal_places_read: not behind the one that has the page */
 };
 
 /* seal_next - the next page with content: its area, and its number there. False at the end. */
 bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct seal_area **area,
                uint64_t *page);
+
+/* seal_skip - go on by @count of them, or as many as there are. */
+void seal_skip(const struct seal *seal, struct seal_cursor *cursor, uint32_t count);
 
 /*
  * Where the stream has the pages with content: extents, which are as many as runs of such pages, and
@@ -106,7 +108,7 @@ bool seal_next(const struct seal *seal, struct seal_cursor *cursor, const struct
  * seal_places_add - take down that the page @page of @area is where @event says.
  * seal_places_end - no more will come.
  * seal_places_read - read up to @count pages from @cursor on, one after the other, to @out. The number in
- * @ret_page is guest-physical, of the first. For one thread at a time.
+ * @ret_page is guest-physical, of the first.
  */
 int seal_places_add(struct seal *seal, struct seal_area *area, uint64_t page,
                     const struct stream_event *event);
