@@ -247,8 +247,8 @@ int resume_import_memory(struct resume_import *import, struct resume_phys *out,
     struct resume_phys phys = {0};
     if (import->importer->memory == NULL)
         return import_fail(error, RESUME_EUNREACHABLE, RESUME_IMPORT_NO_OFFSET, import->path,
-                           "use a format that holds the guest's memory", "a %s holds no memory",
-                           import->importer->format.title);
+                           "use a format that holds the guest's memory",
+                           "this format holds no memory: %s", import->importer->format.title);
     int ret = import->importer->memory(import->state, &phys, error);
     if (ret == 0)
         *out = phys;
