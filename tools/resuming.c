@@ -140,11 +140,11 @@ static int between_ram_and_devices(void *ctx, stream_sink_fn write, void *write_
     return result;
 }
 
-/* @parked: run->parked is filled already. */
-static int splice_into(struct resuming *run, stream_sink_fn write, void *ctx, bool parked,
+static int splice_into(struct resuming *run, stream_sink_fn write, void *ctx,
                        struct report_failure *failure)
 {
     struct splice_result spliced;
+    const bool filled = run->parked.home != NULL; /* it was waited for before, or was kept */
     /* Else it is in memory that comes from the target. */
     const bool in_source =
         !run->input.image || !image_memory_has(run->input.memory, run->input.poke.block,
@@ -155,7 +155,7 @@ static int splice_into(struct resuming *run, stream_sink_fn write, void *ctx, bo
         .source_hash = run->input.stream_hash,
         .home = &run->input.home,
         .image = run->input.image,
-        .await_parked = parked ? NULL : between_ram_and_devices,
+        .await_parked = filled ? NULL : between_ram_and_devices,
         .await_ctx = run,
         .parked = &run->parked,
         .poke = in_source ? &run->input.poke : NULL,
@@ -200,7 +200,7 @@ static int splice_to_file(struct resuming *run, struct report_failure *failure)
         return report_fail_errno(failure, errno, "write", path);
     (void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* if it is one: fewer waits for its reader */
     progress_step_begin(&run->progress, "splice");
-    int result = splice_into(run, write_file, &fd, !run->input.image, failure);
+    int result = splice_into(run, write_file, &fd, failure);
     if (!standard && close(fd) != 0 && result == 0)
         result = report_fail_errno(failure, errno, "write", path);
     return result;
@@ -208,7 +208,8 @@ static int splice_to_file(struct resuming *run, struct report_failure *failure)
 
 int resuming_splice(struct resuming *run, struct report_failure *failure)
 {
-    int result = start_target(run, "park the target", failure);
+    const char *step = run->input.image ? "start the target" : "park the target";
+    int result = start_target(run, step, failure);
     if (result == 0 && run->input.image)
         result = await_capture(run, failure);
     else if (result == 0 && run->park != NULL)
@@ -245,7 +246,7 @@ static int load(struct resuming *run, struct report_failure *failure)
         return result;
     progress_step_begin(&run->progress,
                         run->input.image ? "load the devices' memory" : "load the memory");
-    result = splice_into(run, resumed_write, &run->resumed, run->park == NULL, failure);
+    result = splice_into(run, resumed_write, &run->resumed, failure);
     if (result < 0 && run->resumed.write_error != 0)
         return resumed_write_failed(&run->resumed, failure);
     if (result < 0)
