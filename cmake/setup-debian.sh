@@ -26,7 +26,7 @@ END
 }
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build nasm gnu-efi pkg-config python3
-    libjansson-dev libxxhash-dev zlib1g-dev libbearssl-dev liblz4-dev libzstd-dev libbz2-dev
+    libjansson-dev libyajl-dev libxxhash-dev zlib1g-dev libbearssl-dev liblz4-dev libzstd-dev libbz2-dev
     liblzma-dev dpkg-dev)
 # file: for CPack, which finds out by it what is a program.
 test_packages=(libcmocka-dev clang libclang-rt-dev python3-jsonschema python3-cryptography file)

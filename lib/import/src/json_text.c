@@ -1,288 +1,183 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
+/* YAJL says what there is, one thing after the other; here it is written down. */
 #include "json_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <yajl/yajl_parse.h>
+
 #include <resume/import.h>
 
-/* What may come next. */
-enum expected {
-    EXPECT_VALUE,
-    EXPECT_FIRST_VALUE, /* or the end of the array */
-    EXPECT_NAME,
-    EXPECT_FIRST_NAME, /* or the end of the object */
-    EXPECT_COLON,
-    EXPECT_MORE, /* a comma, or the end of the container */
-    EXPECT_END
-};
+/* What YAJL wants of a function that it calls. */
+#define GO_ON 1
+#define STOP 0
 
-struct parser {
+struct writer {
     struct json_text json;
-    uint32_t at;
-    uint32_t length;
-    uint32_t capacity;
+    uint32_t capacity; /* of json.values */
+    uint32_t used;     /* of json.text */
     uint32_t depth;
     uint32_t container[JSON_TEXT_DEPTH_MAX]; /* those that are open */
+    int error;                               /* why it was stopped */
 };
 
-static int is_digit(char c)
+static int stop(struct writer *writer, int error)
 {
-    return c >= '0' && c <= '9';
+    writer->error = error;
+    return STOP;
 }
 
-/* The next character; behind the text is a zero, which is nowhere valid. */
-static char peek(const struct parser *parser)
+static int add(struct writer *writer, enum json_kind kind, uint32_t length)
 {
-    return parser->json.text[parser->at];
-}
-
-static int add(struct parser *parser, enum json_kind kind, uint32_t at, uint32_t length)
-{
-    struct json_text *json = &parser->json;
-    if (json->count == parser->capacity) {
-        uint32_t capacity = parser->capacity * 2;
+    struct json_text *json = &writer->json;
+    if (json->count == writer->capacity) {
+        uint32_t capacity = writer->capacity * 2;
         struct json_value *values = realloc(json->values, capacity * sizeof(*values));
         if (values == NULL)
-            return RESUME_IMPORT_ERRNO(ENOMEM);
+            return stop(writer, RESUME_IMPORT_ERRNO(ENOMEM));
         json->values = values;
-        parser->capacity = capacity;
+        writer->capacity = capacity;
     }
-    json->values[json->count] =
-        (struct json_value){.kind = kind, .next = json->count + 1, .at = at, .length = length};
+    json->values[json->count] = (struct json_value){
+        .kind = kind, .next = json->count + 1, .at = writer->used, .length = length};
     json->count++;
-    return 0;
+    return GO_ON;
 }
 
-static int hex_digit(char c)
+/* One with a text. There is room: it was longer in the original, or something stands behind it. */
+static int add_text(struct writer *writer, enum json_kind kind, const void *text, size_t length)
 {
-    return is_digit(c)            ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* One escape at the backslash; returns the byte that it stands for, or a negative number. */
-static int read_escape(struct parser *parser)
-{
-    static const char letters[] = "\"\\/bfnrt";
-    static const char meant[] = "\"\\/\b\f\n\r\t";
-    parser->at++;
-    char c = peek(parser);
-    parser->at += c != 0;
-    if (c != 'u') {
-        const char *letter = c != 0 ? strchr(letters, c) : NULL;
-        return letter != NULL ? meant[letter - letters] : -1;
+    char *to = writer->json.text + writer->used;
+    int ret = add(writer, kind, (uint32_t)length);
+    memcpy(to, text, length);
+    to[length] = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (to[i] == 0)
+            to[i] = (char)0xff;
     }
-    int value = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        int digit = hex_digit(peek(parser));
-        if (digit < 0)
-            return -1;
-        value = value * 16 + digit;
-        parser->at++;
-    }
-    return value > 0 && value < 0x80 ? value : 0xff;
-}
-
-/* Decoded where it is: that takes no more room than the text did. */
-static int read_string(struct parser *parser)
-{
-    char *text = parser->json.text;
-    uint32_t from = ++parser->at;
-    while ((uint8_t)peek(parser) >= ' ' && peek(parser) != '"' && peek(parser) != '\\')
-        parser->at++;
-    uint32_t to = parser->at;
-    while (peek(parser) != '"') {
-        int c = (uint8_t)peek(parser);
-        if (c < ' ')
-            return RESUME_ERESERVED;
-        if (c == '\\')
-            c = read_escape(parser);
-        else
-            parser->at++;
-        if (c < 0)
-            return RESUME_ERESERVED;
-        text[to++] = (char)c;
-    }
-    text[to] = 0;
-    parser->at++;
-    return add(parser, JSON_KIND_STRING, from, to - from);
-}
-
-static void skip_digits(struct parser *parser)
-{
-    while (is_digit(peek(parser)))
-        parser->at++;
-}
-
-static int read_number(struct parser *parser)
-{
-    enum json_kind kind = JSON_KIND_INTEGER;
-    uint32_t from = parser->at;
-    parser->at += peek(parser) == '-';
-    uint32_t digits = parser->at;
-    skip_digits(parser);
-    if (parser->at == digits || (parser->json.text[digits] == '0' && parser->at - digits > 1))
-        return RESUME_ERESERVED;
-    if (peek(parser) == '.') {
-        kind = JSON_KIND_OTHER;
-        parser->at++;
-        skip_digits(parser);
-        if (!is_digit(parser->json.text[parser->at - 1]))
-            return RESUME_ERESERVED;
-    }
-    if (peek(parser) == 'e' || peek(parser) == 'E') {
-        kind = JSON_KIND_OTHER;
-        parser->at++;
-        parser->at += peek(parser) == '+' || peek(parser) == '-';
-        skip_digits(parser);
-        if (!is_digit(parser->json.text[parser->at - 1]))
-            return RESUME_ERESERVED;
-    }
-    return add(parser, kind, from, parser->at - from);
-}
-
-static int read_word(struct parser *parser)
-{
-    static const char *const words[] = {"null", "true", "false"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        uint32_t length = (uint32_t)strlen(words[i]);
-        if (strncmp(parser->json.text + parser->at, words[i], length) == 0) {
-            parser->at += length;
-            return add(parser, JSON_KIND_OTHER, parser->at - length, length);
-        }
-    }
-    return RESUME_ERESERVED;
-}
-
-static int open_container(struct parser *parser, enum json_kind kind)
-{
-    if (parser->depth == JSON_TEXT_DEPTH_MAX)
-        return RESUME_ELENGTH;
-    parser->container[parser->depth++] = parser->json.count;
-    return add(parser, kind, parser->at++, 0);
+    writer->used += (uint32_t)length + 1;
+    return ret;
 }
 
 /* One more in the innermost container. */
-static int count(struct parser *parser)
+static int count(struct writer *writer)
 {
-    if (parser->depth == 0)
-        return 0;
-    struct json_value *outer = &parser->json.values[parser->container[parser->depth - 1]];
+    if (writer->depth == 0)
+        return GO_ON;
+    struct json_value *outer = &writer->json.values[writer->container[writer->depth - 1]];
     outer->length++;
-    return outer->kind == JSON_KIND_OBJECT && outer->length > JSON_TEXT_MEMBERS_MAX ? RESUME_ELENGTH
-                                                                                    : 0;
+    if (outer->kind == JSON_KIND_OBJECT && outer->length > JSON_TEXT_MEMBERS_MAX)
+        return stop(writer, RESUME_ELENGTH);
+    return GO_ON;
 }
 
-static enum expected after_value(const struct parser *parser)
+static int on_null(void *ctx)
 {
-    return parser->depth == 0 ? EXPECT_END : EXPECT_MORE;
+    return count(ctx) && add(ctx, JSON_KIND_OTHER, 0);
 }
 
-static int read_value(struct parser *parser, enum expected *expected)
+static int on_boolean(void *ctx, int value)
 {
-    char c = peek(parser);
-    int ret = count(parser);
-    if (ret != 0)
-        return ret;
-    if (c == '{' || c == '[') {
-        *expected = c == '{' ? EXPECT_FIRST_NAME : EXPECT_FIRST_VALUE;
-        return open_container(parser, c == '{' ? JSON_KIND_OBJECT : JSON_KIND_ARRAY);
-    }
-    *expected = after_value(parser);
-    return c == '"'                  ? read_string(parser)
-           : c == '-' || is_digit(c) ? read_number(parser)
-                                     : read_word(parser);
+    (void)value;
+    return count(ctx) && add(ctx, JSON_KIND_OTHER, 0);
 }
 
-/* The comma behind an element or member, or the end of the container. */
-static int read_separator(struct parser *parser, enum expected *expected)
+static int on_number(void *ctx, const char *text, size_t length)
 {
-    struct json_value *outer = &parser->json.values[parser->container[parser->depth - 1]];
-    int is_object = outer->kind == JSON_KIND_OBJECT;
-    char c = peek(parser);
-    if (c == ',') {
-        *expected = is_object ? EXPECT_NAME : EXPECT_VALUE;
-    } else if (c == (is_object ? '}' : ']')) {
-        outer->next = parser->json.count;
-        parser->depth--;
-        *expected = after_value(parser);
-    } else {
-        return RESUME_ERESERVED;
-    }
-    parser->at++;
-    return 0;
+    int whole = 1;
+    for (size_t i = 0; i < length; i++)
+        whole &= text[i] != '.' && text[i] != 'e' && text[i] != 'E';
+    return count(ctx) && add_text(ctx, whole ? JSON_KIND_INTEGER : JSON_KIND_OTHER, text, length);
 }
 
-static int read_next(struct parser *parser, enum expected *expected)
+static int on_string(void *ctx, const unsigned char *text, size_t length)
 {
-    char c = peek(parser);
-    switch (*expected) {
-    case EXPECT_FIRST_VALUE:
-        if (c == ']')
-            return read_separator(parser, expected);
-        return read_value(parser, expected);
-    case EXPECT_VALUE:
-        return read_value(parser, expected);
-    case EXPECT_FIRST_NAME:
-        if (c == '}')
-            return read_separator(parser, expected);
-        *expected = EXPECT_COLON;
-        return c == '"' ? read_string(parser) : RESUME_ERESERVED;
-    case EXPECT_NAME:
-        *expected = EXPECT_COLON;
-        return c == '"' ? read_string(parser) : RESUME_ERESERVED;
-    case EXPECT_COLON:
-        *expected = EXPECT_VALUE;
-        parser->at += c == ':';
-        return c == ':' ? 0 : RESUME_ERESERVED;
-    case EXPECT_MORE:
-        return read_separator(parser, expected);
-    case EXPECT_END:
-        break;
-    }
-    return RESUME_ERESERVED;
+    return count(ctx) && add_text(ctx, JSON_KIND_STRING, text, length);
 }
 
-static int parse(struct parser *parser)
+static int on_name(void *ctx, const unsigned char *text, size_t length)
 {
-    enum expected expected = EXPECT_VALUE;
-    for (;;) {
-        while (peek(parser) == ' ' || peek(parser) == '\n' || peek(parser) == '\t' ||
-               peek(parser) == '\r')
-            parser->at++;
-        if (expected == EXPECT_END && parser->at == parser->length)
-            return 0;
-        int ret = read_next(parser, &expected);
-        if (ret != 0)
-            return ret;
-    }
+    return add_text(ctx, JSON_KIND_STRING, text, length);
+}
+
+static int open_container(struct writer *writer, enum json_kind kind)
+{
+    if (!count(writer))
+        return STOP;
+    if (writer->depth == JSON_TEXT_DEPTH_MAX)
+        return stop(writer, RESUME_ELENGTH);
+    writer->container[writer->depth++] = writer->json.count;
+    return add(writer, kind, 0);
+}
+
+static int on_object(void *ctx)
+{
+    return open_container(ctx, JSON_KIND_OBJECT);
+}
+
+static int on_array(void *ctx)
+{
+    return open_container(ctx, JSON_KIND_ARRAY);
+}
+
+static int on_end(void *ctx)
+{
+    struct writer *writer = ctx;
+    writer->json.values[writer->container[--writer->depth]].next = writer->json.count;
+    return GO_ON;
+}
+
+/* Returns 0 or an error. */
+static int parse(struct writer *writer, const uint8_t *text, size_t length, size_t *ret_at)
+{
+    static const yajl_callbacks callbacks = {
+        .yajl_null = on_null,
+        .yajl_boolean = on_boolean,
+        .yajl_number = on_number,
+        .yajl_string = on_string,
+        .yajl_start_map = on_object,
+        .yajl_map_key = on_name,
+        .yajl_end_map = on_end,
+        .yajl_start_array = on_array,
+        .yajl_end_array = on_end,
+    };
+    yajl_handle handle = yajl_alloc(&callbacks, NULL, writer);
+    if (handle == NULL)
+        return RESUME_IMPORT_ERRNO(ENOMEM);
+    /* Names are judged by those who want one, and may be shown as they are. */
+    yajl_config(handle, yajl_dont_validate_strings, 1);
+    yajl_status status = yajl_parse(handle, text, length);
+    *ret_at = yajl_get_bytes_consumed(handle);
+    /* A string that begins behind the outermost value, and does not end, is not noticed: end it. */
+    if (status == yajl_status_ok && writer->json.count > 0 && writer->depth == 0)
+        status = yajl_parse(handle, (const unsigned char *)"\"", 1);
+    if (status == yajl_status_ok)
+        status = yajl_complete_parse(handle);
+    yajl_free(handle);
+    if (status == yajl_status_ok)
+        return writer->json.count > 0 ? 0 : RESUME_ERESERVED;
+    return writer->error != 0 ? writer->error : RESUME_ERESERVED;
 }
 
 int json_text_parse(const uint8_t *text, size_t length, struct json_text *out, size_t *ret_at)
 {
-    struct parser parser = {.length = (uint32_t)length};
+    struct writer writer = {.error = 0};
     *ret_at = 0;
     if (length >= UINT32_C(1) << 30)
         return RESUME_ELENGTH;
-    parser.capacity = parser.length / 8 + 16;
-    parser.json.values = malloc(parser.capacity * sizeof(*parser.json.values));
-    parser.json.text = malloc(length + 1);
+    writer.capacity = (uint32_t)length / 8 + 16;
+    writer.json.values = malloc(writer.capacity * sizeof(*writer.json.values));
+    writer.json.text = malloc(length + 1);
     int ret = RESUME_IMPORT_ERRNO(ENOMEM);
-    if (parser.json.values != NULL && parser.json.text != NULL) {
-        if (length > 0)
-            memcpy(parser.json.text, text, length);
-        parser.json.text[length] = 0;
-        ret = parse(&parser);
-    }
+    if (writer.json.values != NULL && writer.json.text != NULL)
+        ret = parse(&writer, text, length, ret_at);
     if (ret != 0) {
-        *ret_at = parser.at;
-        json_text_free(&parser.json);
+        json_text_free(&writer.json);
         return ret;
     }
-    *out = parser.json;
+    *out = writer.json;
     return 0;
 }
 
@@ -320,7 +215,7 @@ int json_text_u32(const struct json_text *json, uint32_t index, uint32_t *out)
         return -1;
     for (uint32_t i = 0; i < value->length; i++) {
         char c = json->text[value->at + i];
-        if (!is_digit(c)) /* a sign, that is */
+        if (c < '0' || c > '9') /* a sign, that is */
             return -1;
         number = number * 10 + (uint64_t)(c - '0');
     }

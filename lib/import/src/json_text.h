@@ -31,22 +31,22 @@ enum json_kind {
 struct json_value {
     uint32_t kind;   /* enum json_kind */
     uint32_t next;   /* index of the first value that is neither this one nor in it */
-    uint32_t at;     /* where its text begins: of a string, behind the quote */
+    uint32_t at;     /* where its text begins */
     uint32_t length; /* of its text in bytes; of a container, how many elements or members it has */
 };
 
 struct json_text {
-    char *text; /* a copy, in which each string is decoded and has a zero behind it */
+    char *text; /* strings, decoded, and numbers, each with a zero behind it */
     struct json_value *values;
     uint32_t count;
 };
 
 /*
- * json_text_parse - parse, by RFC 8259.
+ * json_text_parse - parse, with YAJL.
  * @length: below 2^30 bytes. A value costs 16 bytes, and 2 bytes of text at least.
  * @out: to be released with json_text_free; untouched on failure.
- * @ret_at: receives where in the text it is wrong.
- * Escapes of what is not ASCII, and of NUL, become the byte FF; other bytes of strings are not judged.
+ * @ret_at: receives where in the text it is wrong, about.
+ * A NUL in a string becomes the byte FF; whether other bytes are UTF-8 is not judged.
  * Errors: ERESERVED (no JSON), ELENGTH (nested more than JSON_TEXT_DEPTH_MAX deep, an object of more
  * than JSON_TEXT_MEMBERS_MAX members, too long), RESUME_IMPORT_ERRNO(ENOMEM).
  */
