@@ -11,66 +11,30 @@
 
 #include <xxhash.h>
 
+#include "image_memory.h"
 #include "seal_private.h"
 #include "splice.h"
-
-/* Firmware cannot put back what lies here: the chipset shows other things than RAM. */
-#define HOLE_BEGIN (UINT64_C(0xa0000) / RESUME_SEALED_PAGE)
-#define HOLE_END (UINT64_C(0x100000) / RESUME_SEALED_PAGE)
 
 /* How far a step may go before progress is shown. */
 #define PROGRESS_EVENTS 256u
 
-/* RAM of a device has the device's path before its name; RAM of the machine has none, but for what
- * the user has named. */
-static bool is_main(const char *block)
-{
-    return strchr(block, '/') == NULL || strncmp(block, "/objects/", 9) == 0;
-}
-
-static int add_area(struct seal *seal, uint64_t page, uint64_t count, uint32_t block,
-                    uint64_t offset)
-{
-    if (count == 0)
-        return 0;
-    if (seal->area_count == MANIFEST_RANGE_MAX)
-        return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "memory map",
-                           "report this as a defect of resumectl", "too many ranges of RAM");
-    seal->area[seal->area_count++] = (struct seal_area){
-        .page = page, .count = count, .offset = offset, .bit = seal->pages, .block = block};
-    seal->pages += count;
-    return 0;
-}
-
 /* The block list is known: which guest-physical memory is RAM of the machine? */
 static int find_areas(struct seal *seal)
 {
-    int result = 0;
-    for (uint32_t i = 0; result == 0 && i < seal->manifest->range_count; i++) {
-        const struct manifest_range *range = &seal->manifest->range[i];
-        uint32_t block = stream_block_find(&seal->stream, range->block);
-        if (range->kind != MANIFEST_RANGE_RAM || block == UINT32_MAX || !is_main(range->block) ||
-            (range->base_pa | range->length | range->offset) % RESUME_SEALED_PAGE != 0)
-            continue;
-        uint32_t blocks = 0;
-        const uint64_t length = stream_blocks(&seal->stream, &blocks)[block].length;
-        if (range->offset > length || range->length > length - range->offset)
-            return report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, range->block,
-                               "take the snapshot again",
-                               "the memory map goes beyond the end of this RAM block");
-        const uint64_t begin = range->base_pa / RESUME_SEALED_PAGE;
-        const uint64_t end = begin + range->length / RESUME_SEALED_PAGE;
-        const uint64_t offset = range->offset / RESUME_SEALED_PAGE;
-        const uint64_t low = end < HOLE_BEGIN ? end : HOLE_BEGIN;
-        const uint64_t high = begin > HOLE_END ? begin : HOLE_END;
-        if (begin < low)
-            result = add_area(seal, begin, low - begin, block, offset);
-        if (result == 0 && high < end)
-            result = add_area(seal, high, end - high, block, offset + (high - begin));
+    struct image_memory *memory = calloc(1, sizeof(*memory));
+    if (memory == NULL)
+        return report_fail_memory(seal->failure, SEAL_WHAT);
+    int result = image_memory_find(memory, seal->manifest, &seal->stream, seal->failure);
+    for (uint32_t i = 0; result == 0 && i < memory->count; i++) {
+        const struct image_area *area = &memory->area[i];
+        seal->area[seal->area_count++] = (struct seal_area){.page = area->page,
+                                                            .count = area->count,
+                                                            .offset = area->offset,
+                                                            .bit = area->before,
+                                                            .block = area->block};
     }
-    if (result == 0 && seal->pages == 0)
-        result = report_fail(seal->failure, EXIT_CODE_REFUSED, SEAL_WHAT, "memory map",
-                             "take the snapshot again", "it has no RAM of the machine");
+    seal->pages = memory->pages;
+    free(memory);
     if (result != 0)
         return result;
     seal->bitmap = calloc((size_t)(seal->pages / 8 + 1), 1);

@@ -69,10 +69,10 @@ struct seal {
     struct XXH3_state_s *checksum; /* of the stream, while it is read */
     struct stream stream;
     uint32_t area_count;
-    struct seal_area area[MANIFEST_RANGE_MAX];
-    uint64_t pages;           /* of all areas */
-    uint64_t content;         /* of them, not zero */
-    uint8_t *bitmap;          /* a bit for each page */
+    struct seal_area area[MANIFEST_RANGE_MAX + 1]; /* as image_memory.h has them */
+    uint64_t pages;                                /* of all areas */
+    uint64_t content;                              /* of them, not zero */
+    uint8_t *bitmap;                               /* a bit for each page */
     struct seal_stray *stray; /* by seal_places_end in order of their bits, each once */
     size_t strays;
     size_t stray_room;
