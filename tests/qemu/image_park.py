@@ -22,6 +22,8 @@ PARKED = "libresume: parked\n"
 
 
 class Scene(NamedTuple):
+    guest: str = "linux"
+    variant: str = ""        # of the probe
     machine: str = "q35"
     smp: int = 1
     cpu: str = "qemu64"
@@ -34,16 +36,20 @@ class Scene(NamedTuple):
     says: tuple = ()         # expressions
 
 
+PROBE = {"guest": "probe", "variant": "smp", "smp": 2, "cpu": "Haswell"}
 SCENES = {
-    "1": Scene(),
-    "2": Scene(smp=2, cpu="Haswell", programs="cpus threads", where="file", seal=("--compress", "zstd")),
-    "4": Scene(machine="pc", smp=4, cpu="Haswell", programs="cpus threads"),
-    "unsealed": Scene(machine="pc", key=False, where="fw_cfg", says=(
+    "linux-1": Scene(where="file", seal=("--compress", "zstd")),
+    "linux-2": Scene(machine="pc", smp=2, cpu="Haswell", programs="cpus threads"),
+    "probe-2": Scene(**PROBE, seal=("--compress", "none")),
+    "probe-4": Scene(**PROBE | {"machine": "pc", "smp": 4}),
+    # With five levels of paging in the guest, and four in the firmware.
+    "probe-8": Scene(**PROBE | {"variant": "smp-la57", "smp": 8, "cpu": "max"}, where="file"),
+    "unsealed": Scene(**PROBE, key=False, where="fw_cfg", seal=("--compress", "none"), says=(
         r"warning: image: NOT SEALED, integrity only: .*",)),
-    "raw": Scene(smp=2, cpu="Haswell", programs="cpus threads", seal=("--compress", "none")),
-    "more-ram": Scene(target={"ram": "768M"}),
-    "high-ram": Scene(machine="pc", smp=2, cpu="Haswell", programs="cpus threads", ram="512M", target={
-        "extra": "-device virtio-rng-pci -device virtio-net-pci"}),
+    # Machines whose firmware has another memory map than the source's.
+    "more-ram": Scene(**PROBE, target={"ram": "768M"}),
+    "more-devices": Scene(**PROBE, target={
+        "extra": "-device virtio-rng-pci -device qemu-xhci -device virtio-net-pci"}),
 }
 
 
@@ -213,8 +219,8 @@ def run_scene(name, scene):
         if not path or not os.path.exists(path):
             raise Skip(f"{path}: not built")
     parser = configparser.ConfigParser()
-    parser.read_dict({"case": {"guest": "linux", "machine": scene.machine, "smp": str(scene.smp),
-                               "cpu": scene.cpu, "ram": scene.ram,
+    parser.read_dict({"case": {"guest": scene.guest, "variant": scene.variant,
+                               "machine": scene.machine, "smp": str(scene.smp), "cpu": scene.cpu, "ram": scene.ram,
                                "programs": scene.programs}})
     machine = Machine("image-park-" + name, parser["case"])
     try:
