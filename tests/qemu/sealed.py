@@ -4,6 +4,7 @@ verified, taken apart again and compared with the snapshot, which is then remove
 from the image."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,9 +38,17 @@ def prepare(machine):
             key = file.read()
         with open(machine.path("secret"), "wb") as file:
             file.write(secret_table((KEY_GUID, key)))
-        # In the source's command line too, which is to be that of the target.
-        machine.case["extra"] = (machine.case.get("extra", "")
-                                 + f" -fw_cfg name={SECRET},file={machine.path('secret')}")
+        inject(machine)
+
+
+def inject(machine):
+    """Give the secret to every VM of the case, whatever its command line: that is the host's part."""
+    program = machine.path("qemu")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\nexec " + shlex.quote(machine.qemu.program) + ' "$@" -fw_cfg '
+                   + shlex.quote(f"name={SECRET},file={machine.path('secret')}") + "\n")
+    os.chmod(program, 0o700)
+    machine.qemu = machine.qemu._replace(program=program)
 
 
 def run(command, what):
