@@ -59,22 +59,6 @@ static int open_wanted(struct resume_input *input, const struct resume_input_opt
     return result;
 }
 
-/* Without the key an image is not looked at as closely: the identity is that of the header then. */
-static int check_identity(const struct resume_input *input,
-                          const struct resume_input_options *options,
-                          struct report_failure *failure)
-{
-    char text[2 * RESUME_SEALED_IDENTITY + 1];
-    const struct resume_sealed_header *header = &input->opened->unseal.header;
-    if (options->identity == NULL ||
-        strcmp(sealed_hex(header->identity, sizeof(header->identity), text), options->identity) ==
-            0)
-        return 0;
-    return report_fail(failure, EXIT_CODE_REFUSED, WHAT, input->path,
-                       "use the image whose identity resumectl seal printed",
-                       "it is another snapshot than the one expected: its identity is %s", text);
-}
-
 /* What everybody may know of the machine. */
 static int take_facts(struct resume_input *input, struct report_failure *failure)
 {
@@ -207,9 +191,7 @@ int resume_image_open(struct resume_input *input, const struct resume_input_opti
         return report_fail(failure, EXIT_CODE_REFUSED, "--verify", input->path,
                            "give the key: --key FILE",
                            "the image is sealed: there is nothing to compare with");
-    result = check_identity(input, options, failure);
-    if (result == 0)
-        result = take_facts(input, failure);
+    result = take_facts(input, failure);
     if (result == 0)
         result = take_devices(input, failure);
     if (result == 0 && unseal->opened)

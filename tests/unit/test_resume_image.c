@@ -306,8 +306,15 @@ static void facts_have_to_agree_with_the_structures(void **state)
         assert_says(f, open_image(f, false), EXIT_CODE_REFUSED, cases[i].why);
         assert_int_equal(unlink(f->image), 0);
     }
+    char home[32];
+    char other[32];
+    snprintf(home, sizeof(home), "\"0x%llx\"", (unsigned long long)f->guest->made.home.pa);
+    snprintf(other, sizeof(other), "\"0x%llx\"",
+             (unsigned long long)f->guest->made.home.pa ^ 0x1000);
     seal(f, NULL);
-    rewrite(f, "\"kind\"", "image", "image");
+    rewrite(f, "\"home\"", home, other);
+    assert_says(f, open_image(f, false), EXIT_CODE_REFUSED, "another home, or other dormant vCPUs");
+    rewrite(f, "\"home\"", other, home);
     assert_int_equal(open_image(f, false), 0);
 }
 
