@@ -135,7 +135,8 @@ void fields_lack(struct fields *fields, const char *format)
 const struct field *fields_find(const struct fields *fields, const char *name)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
-        if (strcmp(fields->field[i].name, name) == 0)
+        const char *other = fields->field[i].name;
+        if (other[0] == name[0] && strcmp(other, name) == 0)
             return &fields->field[i];
     }
     return NULL;

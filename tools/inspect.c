@@ -50,6 +50,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* Only a terminal's locale is asked for: that loads several files. */
+static bool shows_utf8(void)
+{
+    return isatty(STDOUT_FILENO) && setlocale(LC_CTYPE, "") != NULL &&
+           strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
 static int show(const struct arguments *arguments, struct view *view, const struct memory_map *map,
                 struct report_failure *failure)
 {
@@ -68,8 +75,7 @@ static int show(const struct arguments *arguments, struct view *view, const stru
     if (ret == 0 && arguments->input.json)
         ret = inspect_print_json(view, vcpu, map, stdout, failure);
     else if (ret == 0)
-        inspect_print_text(view, vcpu, map, stdout, report_colour(stdout),
-                           isatty(STDOUT_FILENO) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0);
+        inspect_print_text(view, vcpu, map, stdout, report_colour(stdout), shows_utf8());
     return ret == 0 ? input_finish_stdout(failure) : ret;
 }
 
@@ -99,7 +105,6 @@ int inspect_main(int argc, char **argv)
     struct arguments arguments = {0};
     struct report_failure failure = {0};
 
-    setlocale(LC_CTYPE, "");
     error_t error = argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (error != 0) {
         report_error(EXIT_CODE_ENVIRONMENT, "inspect", "arguments", "see resumectl inspect --help",

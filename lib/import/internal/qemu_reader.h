@@ -25,4 +25,7 @@ uint64_t qemu_need(struct qemu_reader *reader, uint64_t max, const char *path, .
 uint64_t qemu_may(struct qemu_reader *reader, uint64_t max, uint64_t absent, const char *path, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The value of a field that has been looked up; ret is set if it is no number or above @max. */
+uint64_t qemu_value(struct qemu_reader *reader, uint64_t max, const struct vmdesc_field *field);
+
 #endif

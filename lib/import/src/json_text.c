@@ -167,7 +167,7 @@ int json_text_parse(const uint8_t *text, size_t length, struct json_text *out, s
     *ret_at = 0;
     if (length >= UINT32_C(1) << 30)
         return RESUME_ELENGTH;
-    writer.capacity = (uint32_t)length / 8 + 16;
+    writer.capacity = (uint32_t)length / 6 + 16;
     writer.json.values = malloc(writer.capacity * sizeof(*writer.json.values));
     writer.json.text = malloc(length + 1);
     int ret = RESUME_IMPORT_ERRNO(ENOMEM);

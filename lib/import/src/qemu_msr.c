@@ -214,19 +214,20 @@ static void add(struct qemu_reader *cpu, struct resume_vcpu *out, uint32_t index
 static uint64_t fetch(struct qemu_reader *cpu, const struct qemu_msr *msr, uint32_t number,
                       bool *ret_present)
 {
-    char path[128];
-    const char *element = strstr(msr->path, "%u");
-    size_t before = element != NULL ? (size_t)(element - msr->path) : 0;
-    if (element != NULL)
-        snprintf(path, sizeof(path), "%.*s%u%s", (int)before, msr->path,
+    char numbered[128];
+    const char *path = msr->path;
+    const char *element = strstr(path, "%u");
+    if (element != NULL) {
+        snprintf(numbered, sizeof(numbered), "%.*s%u%s", (int)(element - path), path,
                  msr->first + number * msr->step_element, element + 2);
-    else
-        snprintf(path, sizeof(path), "%s", msr->path);
-    *ret_present = vmdesc_field_find(cpu->desc, cpu->section, path) != NULL;
+        path = numbered;
+    }
+    const struct vmdesc_field *field = vmdesc_field_find(cpu->desc, cpu->section, path);
+    *ret_present = field != NULL;
+    if (*ret_present)
+        return qemu_value(cpu, UINT64_MAX, field);
     /* Only fields of the section itself are in every stream. */
-    if (*ret_present || strncmp(path, "cpu/env.", 8) == 0)
-        return qemu_need(cpu, UINT64_MAX, "%s", path);
-    return msr->reset;
+    return strncmp(path, "cpu/env.", 8) == 0 ? qemu_need(cpu, UINT64_MAX, "%s", path) : msr->reset;
 }
 
 /* How many registers of this row the CPU has. */

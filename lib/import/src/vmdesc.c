@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +50,7 @@ struct walk {
     uint32_t depth;
     struct frame frame[JSON_TEXT_DEPTH_MAX];
     char path[PATH_MAX_LENGTH];
+    size_t length; /* of the path */
 };
 
 const char vmdesc_hint_description[] =
@@ -72,9 +72,9 @@ static int no_memory(const struct walk *walk)
 /* A copy of the current path that lives as long as the vmdesc. */
 static const char *keep_path(struct walk *walk)
 {
-    size_t length = strlen(walk->path) + 1;
+    size_t length = walk->length;
     struct chunk *chunk = walk->desc->strings;
-    if (chunk == NULL || chunk->used + length > CHUNK_SIZE) {
+    if (chunk == NULL || chunk->used + length + 1 > CHUNK_SIZE) {
         chunk = malloc(sizeof(*chunk));
         if (chunk == NULL)
             return NULL;
@@ -83,42 +83,47 @@ static const char *keep_path(struct walk *walk)
         walk->desc->strings = chunk;
     }
     char *copy = chunk->text + chunk->used;
-    memcpy(copy, walk->path, length);
-    chunk->used += length;
+    memcpy(copy, walk->path, length + 1);
+    chunk->used += length + 1;
     return copy;
 }
 
-/* Puts @text behind the path's first @length bytes. */
-static int append(struct walk *walk, size_t length, const char *text)
+/* Leaves of the path its first @length bytes. */
+static void cut(struct walk *walk, size_t length)
 {
-    size_t more = strlen(text) + 1;
-    if (more > PATH_MAX_LENGTH - length)
+    walk->length = length;
+    walk->path[length] = '\0';
+}
+
+static int append(struct walk *walk, const char *text, size_t length)
+{
+    if (length >= PATH_MAX_LENGTH - walk->length)
         return fail(walk, RESUME_ELENGTH, "a field's path is too long");
-    memcpy(walk->path + length, text, more);
+    memcpy(walk->path + walk->length, text, length);
+    cut(walk, walk->length + length);
     return 0;
 }
 
 /* Makes the path its first @length bytes, a separator, and a name. */
 static int set_path(struct walk *walk, size_t length, char separator, const char *name)
 {
-    const char text[2] = {separator, '\0'};
-    int ret = append(walk, length, text);
-    return ret == 0 ? append(walk, length + 1, name) : ret;
+    cut(walk, length);
+    int ret = append(walk, &separator, 1);
+    return ret == 0 ? append(walk, name, strlen(name)) : ret;
 }
 
 /* Fields of arrays are many: no printf for them. */
 static int add_index(struct walk *walk, uint64_t index)
 {
     char text[24];
-    size_t at = sizeof(text) - 1;
-    text[at] = '\0';
+    size_t at = sizeof(text);
     text[--at] = ']';
     do {
         text[--at] = (char)('0' + index % 10);
         index /= 10;
     } while (index != 0);
     text[--at] = '[';
-    return append(walk, strlen(walk->path), text + at);
+    return append(walk, text + at, sizeof(text) - at);
 }
 
 static void rewind_lists(struct frame *frame)
@@ -166,7 +171,7 @@ static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_
         return no_memory(walk);
     desc->fields[desc->field_count++] = (struct vmdesc_field){
         .path = path,
-        .hash = vmdesc_hash(path),
+        .hash = vmdesc_hash(path, walk->length),
         .type = type,
         .data = desc->tail + walk->pos,
         .offset = desc->tail_offset + walk->pos,
@@ -180,11 +185,11 @@ static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_
 /* A field without inner description: one entry, or one per element of a short array. */
 static int walk_plain(struct walk *walk, const char *type, uint32_t size, uint32_t array_len)
 {
-    size_t base = strlen(walk->path);
+    size_t base = walk->length;
     if (array_len == 1 || array_len > VMDESC_EXPAND_MAX)
         return add_field(walk, type, size, array_len);
     for (uint32_t i = 0; i < array_len; i++) {
-        walk->path[base] = '\0';
+        cut(walk, base);
         int ret = add_index(walk, i);
         if (ret == 0)
             ret = add_field(walk, type, size, 1);
@@ -240,7 +245,7 @@ static int walk_field(struct walk *walk, const struct frame *frame, uint32_t ind
         .name = field.vmsd_name,
         .fields = field.fields,
         .subsections = field.subsections,
-        .base = strlen(walk->path),
+        .base = walk->length,
         .separator = '.',
         .sized = true,
         .start = walk->pos,
@@ -250,7 +255,7 @@ static int walk_field(struct walk *walk, const struct frame *frame, uint32_t ind
     };
     if (inner.indexed)
         ret = add_index(walk, 0);
-    inner.path = strlen(walk->path);
+    inner.path = walk->length;
     return ret == 0 ? push(walk, &inner) : ret;
 }
 
@@ -287,8 +292,8 @@ static int walk_subsection(struct walk *walk, const struct frame *frame, uint32_
         .name = section.name,
         .fields = section.fields,
         .subsections = section.subsections,
-        .path = strlen(walk->path),
-        .base = strlen(walk->path),
+        .path = walk->length,
+        .base = walk->length,
         .separator = '/',
         .start = walk->pos,
         .elements = 1,
@@ -300,7 +305,7 @@ static int walk_subsection(struct walk *walk, const struct frame *frame, uint32_
 static int end_frame(struct walk *walk)
 {
     struct frame *frame = &walk->frame[walk->depth - 1];
-    walk->path[frame->path] = '\0';
+    cut(walk, frame->path);
     if (frame->sized && walk->pos - frame->start != frame->size)
         return fail(walk, RESUME_ELENGTH, "a structure is not as long as its fields");
     frame->element++;
@@ -310,9 +315,9 @@ static int end_frame(struct walk *walk)
     }
     rewind_lists(frame);
     frame->start = walk->pos;
-    walk->path[frame->base] = '\0';
+    cut(walk, frame->base);
     int ret = add_index(walk, frame->element);
-    frame->path = strlen(walk->path);
+    frame->path = walk->length;
     return ret == 0 ? step(walk) : ret;
 }
 
@@ -333,7 +338,7 @@ static int walk_payload(struct walk *walk)
         struct frame *frame = &walk->frame[walk->depth - 1];
         uint32_t index;
         int ret;
-        walk->path[frame->path] = '\0';
+        cut(walk, frame->path);
         if ((index = take_entry(walk, frame->fields, &frame->field)) != 0)
             ret = walk_field(walk, frame, index);
         else if ((index = take_entry(walk, frame->subsections, &frame->subsection)) != 0)
@@ -397,63 +402,19 @@ static int read_section_header(struct walk *walk, const struct vmdesc_json_secti
     return 0;
 }
 
-static int compare_fields(const void *left, const void *right)
-{
-    const struct vmdesc_field *a = *(struct vmdesc_field *const *)left;
-    const struct vmdesc_field *b = *(struct vmdesc_field *const *)right;
-    if (a->hash != b->hash)
-        return a->hash < b->hash ? -1 : 1;
-    int order = strcmp(a->path, b->path);
-    if (order != 0)
-        return order;
-    return a < b ? -1 : a > b;
-}
-
-/* Brings the fields of a section in order, and numbers those that have the same path. */
-static void sort_section(struct vmdesc *desc, const struct vmdesc_section *section,
-                         struct vmdesc_field **sorted)
-{
-    struct vmdesc_field *fields = desc->fields + section->first_field;
-    uint32_t *order = desc->order + section->first_field;
-    for (uint32_t i = 0; i < section->field_count; i++)
-        sorted[i] = &fields[i];
-    qsort(sorted, section->field_count, sizeof(struct vmdesc_field *), compare_fields);
-    for (uint32_t i = 0; i < section->field_count; i++) {
-        order[i] = (uint32_t)(sorted[i] - desc->fields);
-        if (i > 0 && strcmp(sorted[i]->path, sorted[i - 1]->path) == 0)
-            sorted[i]->duplicate = sorted[i - 1]->duplicate + 1;
-    }
-}
-
-static int sort_fields(struct walk *walk)
-{
-    struct vmdesc *desc = walk->desc;
-    size_t count = (size_t)desc->field_count + 1;
-    struct vmdesc_field **sorted = malloc(count * sizeof(struct vmdesc_field *));
-    desc->order = malloc(count * sizeof(*desc->order));
-    if (sorted == NULL || desc->order == NULL) {
-        free(sorted);
-        return no_memory(walk);
-    }
-    for (uint32_t i = 0; i < desc->section_count; i++)
-        sort_section(desc, &desc->sections[i], sorted);
-    free(sorted);
-    return 0;
-}
-
-/* @index: of the device in the description's list; @device: its entry. */
 static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
 {
     struct vmdesc *desc = walk->desc;
     struct vmdesc_json_section json;
     struct vmdesc_section section = {.device = index, .first_field = desc->field_count};
 
-    walk->path[0] = '\0';
+    cut(walk, 0);
     const char *problem = vmdesc_json_device(walk->json, device, &json);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
-    snprintf(walk->path, PATH_MAX_LENGTH, "%s", json.name);
-    int ret = skip_commands(walk);
+    int ret = append(walk, json.name, strlen(json.name));
+    if (ret == 0)
+        ret = skip_commands(walk);
     if (ret == 0)
         ret = read_section_header(walk, &json, &section);
     if (ret != 0)
@@ -462,8 +423,8 @@ static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
         .name = json.vmsd_name,
         .fields = json.fields,
         .subsections = json.subsections,
-        .path = strlen(walk->path),
-        .base = strlen(walk->path),
+        .path = walk->length,
+        .base = walk->length,
         .separator = '/',
         .start = walk->pos,
         .elements = 1,
@@ -497,7 +458,7 @@ static int walk_sections(struct walk *walk)
     uint32_t count = values[devices].length;
     if (count > VMDESC_SECTION_MAX)
         return fail(walk, RESUME_ELENGTH, "more device sections than are believed");
-    walk->field_capacity = 1024;
+    walk->field_capacity = 4096;
     desc->fields = malloc(walk->field_capacity * sizeof(*desc->fields));
     desc->sections = calloc((size_t)count + 1, sizeof(*desc->sections));
     if (desc->fields == NULL || desc->sections == NULL)
@@ -508,8 +469,10 @@ static int walk_sections(struct walk *walk)
         if (ret != 0)
             return ret;
     }
-    snprintf(walk->path, PATH_MAX_LENGTH, "end");
-    int ret = skip_commands(walk);
+    cut(walk, 0);
+    int ret = append(walk, "end", 3);
+    if (ret == 0)
+        ret = skip_commands(walk);
     if (ret != 0)
         return ret;
     if (walk->pos == walk->limit || desc->tail[walk->pos] != STREAM_TYPE_EOF)
@@ -517,7 +480,7 @@ static int walk_sections(struct walk *walk)
     if (walk->pos + 1 != walk->limit)
         return fail(walk, RESUME_ECONSISTENT, "bytes between the end and the description");
     desc->eof = walk->pos;
-    return sort_fields(walk);
+    return vmdesc_sort(desc, walk->error);
 }
 
 int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error *error)

@@ -10,7 +10,7 @@
 #include "vmdesc_json.h"
 
 /* Enough for the description and the sections of most machines. */
-#define END_FIRST (UINT64_C(256) << 10)
+#define END_FIRST (UINT64_C(128) << 10)
 #define END_MOST (VMDESC_JSON_MAX + 4096)
 
 /* The end of a file. */

@@ -13,14 +13,15 @@ int vmdesc_json_locate(const uint8_t *tail, size_t length, size_t *ret_index)
         end--;
     if (end < 7)
         return RESUME_EMISSING;
-    for (size_t i = end - 7; end - i <= VMDESC_JSON_MAX + 5; i--) {
-        if (tail[i] == STREAM_TYPE_VMDESC && stream_be32(tail + i + 1) == end - i - 5 &&
-            tail[i + 5] == '{') {
+    const size_t least = end > VMDESC_JSON_MAX + 5 ? end - (VMDESC_JSON_MAX + 5) : 0;
+    for (size_t i = end - 6; i-- > least;) {
+        /* All of the text is passed over here. */
+        if (tail[i] != STREAM_TYPE_VMDESC)
+            continue;
+        if (stream_be32(tail + i + 1) == end - i - 5 && tail[i + 5] == '{') {
             *ret_index = i;
             return 0;
         }
-        if (i == 0)
-            break;
     }
     return RESUME_EMISSING;
 }
