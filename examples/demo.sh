@@ -13,6 +13,7 @@ usage()
 {
     cat <<END
 Usage: examples/demo.sh [--smp N] [--ram SIZE] [--cpu MODEL] [--machine TYPE] [--next] [--keep]
+                        [--sealed [--compress lz4|zstd|none]]
 
 Boots a stock Debian kernel under stock QEMU and stock OVMF, lets a workload run on each of its CPUs,
 snapshots it while it runs, ends that VM, boots OVMF again with resume.efi, and on every CPU the same
@@ -27,6 +28,9 @@ a second run needs no network.
   --next          with QEMU, OVMF and kernel of the next Debian release, which are unpacked in
                   build/cache/next, not installed
   --keep          keep the snapshot, the disk and the logs in build/demo and say how to use them
+  --sealed        seal the snapshot with a new key, remove it, and resume from the sealed image: the
+                  hypervisor is not given the guest's memory, the firmware reads it from a disk
+  --compress      how the image is compressed (default: lz4)
 
 Exit status: 0 the guest went on as if nothing had happened, 1 it did not, 2 wrong usage.
 END
@@ -39,9 +43,11 @@ cpu=Haswell,-pcid,-x2apic,-tsc-deadline,-hle,-invpcid,-rtm
 machine=q35
 next=no
 keep=no
+sealed=no
+compress=lz4
 while [ $# -gt 0 ]; do
     case $1 in
-    --smp | --ram | --cpu | --machine)
+    --smp | --ram | --cpu | --machine | --compress)
         if [ $# -lt 2 ]; then
             echo "demo.sh: arguments: $1: its value is missing (see --help)" >&2
             exit 2
@@ -51,11 +57,13 @@ while [ $# -gt 0 ]; do
         --ram) ram=$2 ;;
         --cpu) cpu=$2 ;;
         --machine) machine=$2 ;;
+        --compress) compress=$2 ;;
         esac
         shift
         ;;
     --next) next=yes ;;
     --keep) keep=yes ;;
+    --sealed) sealed=yes ;;
     --help | -h) usage; exit 0 ;;
     *)
         echo "demo.sh: arguments: $1: unknown option (see --help)" >&2
@@ -68,6 +76,13 @@ done
 case $smp in
 '' | 0 | *[!0-9]*)
     echo "demo.sh: arguments: --smp $smp: not a number of CPUs (see --help)" >&2
+    exit 2
+    ;;
+esac
+case $compress in
+lz4 | zstd | none) ;;
+*)
+    echo "demo.sh: arguments: --compress $compress: none of lz4, zstd, none (see --help)" >&2
     exit 2
     ;;
 esac
@@ -86,9 +101,11 @@ demo=$root/build/demo
 build=$root/build/release
 resumectl=$build/tools/resumectl
 snapshot=$demo/snapshot
+image=$demo/vm.rsm
+key=$demo/key
 console=$demo/console.log
 mkdir -p "$demo"
-rm -rf "$snapshot" "$snapshot.partial" "$console"
+rm -rf "$snapshot" "$snapshot.partial" "$image" "$image.partial" "$key" "$console"
 sockets=$(mktemp -d /tmp/resume-demo-XXXXXX) # socket paths have to be short
 steps_init "$demo/logs"
 began=$(steps_now)
@@ -101,7 +118,8 @@ tidy()
         wait "$vm" 2>/dev/null
     fi
     rm -rf "$sockets"
-    [ $keep = yes ] || rm -rf "$snapshot" "$snapshot.partial" "$demo"/disk*.img
+    [ $keep = yes ] || rm -rf "$snapshot" "$snapshot.partial" "$image" "$image.partial" "$key" \
+        "$demo"/disk*.img
 }
 trap tidy EXIT
 trap 'exit 130' INT TERM
@@ -231,10 +249,44 @@ say "The last line before the snapshot: $before"
 say "What it holds: see $demo/logs/inspect.log"
 say "Stopped with $(cpu_modes)"
 
+make_key()
+{
+    (umask 077 && head -c 32 /dev/urandom >"$key")
+}
+
+# seal - the image takes the place of the snapshot. Sets `resume` to what it is resumed with.
+seal()
+{
+    title "The seal"
+    step "Make a key of 32 random bytes" 1 make_key || give_up "there are no random bytes"
+    local identity
+    identity=$("$resumectl" seal "$snapshot" --key "$key" --compress "$compress" -o "$image") ||
+        give_up "the snapshot could not be sealed"
+    identity=${identity#identity }
+    say "Its identity: $identity"
+    "$resumectl" open "$image" --key "$key" --expect-identity "$identity" >"$demo/logs/open.log" ||
+        give_up "the image could not be verified"
+    say "All of it was read back and verified: see $demo/logs/open.log"
+    rm -rf "$snapshot"
+    say "The snapshot is removed: from here on there is the image, and the key."
+    resume=("$image" --key "$key" --expect-identity "$identity")
+}
+
+resume=("$snapshot")
+[ $sealed = no ] || seal
+
 title "The resume"
-"$resumectl" resume "$snapshot" --verify --json "$demo/ledger.json" --timing "$demo/timing.json" \
-    -- "${command[@]}" 2>&1 &
-vm=$!
+resume+=(--verify --json "$demo/ledger.json" --timing "$demo/timing.json" -- "${command[@]}")
+if [ $sealed = yes ]; then
+    # Into a pipe it prints whole lines, between which the firmware's console can be shown.
+    mkdir "$sockets/tmp"
+    TMPDIR=$sockets/tmp "$resumectl" resume "${resume[@]}" > >(cat) 2>&1 &
+    vm=$!
+    python3 -B examples/uefi_console.py "$sockets/tmp" "$vm"
+else
+    "$resumectl" resume "${resume[@]}" 2>&1 &
+    vm=$!
+fi
 if ! wait_line '^workload: line ' 12 "$cut" $((180 * smp)) || ! wait_cpus 3 "$cut" $((60 * smp)); then
     wait "$vm" && give_up "the guest did not go on"
     give_up "resumectl resume ended with status $?"
@@ -280,6 +332,11 @@ good="${steps_green}ok${steps_plain}"
 echo "  $good  An unpatched Debian kernel, KASLR on, went on under unpatched QEMU and OVMF, on $cpus."
 echo "  $good  Its programs wrote $written lines before the snapshot and $((lines - written)) after it:"
 echo "      none lost, none doubled, no sum wrong, no complaint of the kernel."
+if [ $sealed = yes ]; then
+    echo "  $good  Its memory went through the host as $(($(stat -c %s "$image") >> 20)) MiB that only the key opens, and was put back"
+    echo "      by its own firmware. (The host had the key here, for --verify and as a fw_cfg file; a"
+    echo "      confidential guest gets it as a launch secret: docs/THREATS.md.)"
+fi
 python3 - "$demo/ledger.json" <<'END' || give_up "the verification's ledger cannot be read"
 import json, os, sys
 ok = "\033[32mok\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "ok"
@@ -302,10 +359,17 @@ END
 echo
 echo "The same Linux went on with its next instruction on each CPU. All of it took $(steps_time $(($(steps_now) - began)))."
 if [ $keep = yes ]; then
+    what=$snapshot
+    options=()
+    if [ $sealed = yes ]; then
+        what=$image
+        options=(--key "$key")
+    fi
     echo
-    echo "Kept: $snapshot, and the disk as it was then. Look at it, or resume it again (console in"
+    echo "Kept: $what, and the disk as it was then. Look at it, or resume it again (console in"
     echo "$console; the guest needs its disk as it was at the snapshot):"
-    echo "  $resumectl inspect $snapshot"
+    [ $sealed = yes ] || echo "  $resumectl inspect $what"
+    [ $sealed = no ] || echo "  $resumectl open $what ${options[*]}"
     echo "  cp $demo/disk-at-snapshot.img $demo/disk.img"
-    echo "  $resumectl resume $snapshot -- ${command[*]@Q}" | sed "s|unix:$sockets/|unix:$demo/|"
+    echo "  $resumectl resume $what ${options[*]} -- ${command[*]@Q}" | sed "s|unix:$sockets/|unix:$demo/|"
 fi
