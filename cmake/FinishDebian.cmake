@@ -25,6 +25,13 @@ foreach(entry IN LISTS CPACK_RESUME_PACKAGES)
     endif()
     file(MAKE_DIRECTORY "${documents}")
     file(WRITE "${documents}/copyright" "${license}")
+    file(GLOB others "${documents}/LICENSE.*")
+    foreach(other IN LISTS others)
+        string(REGEX REPLACE ".*LICENSE\\." "" name "${other}")
+        file(READ "${other}" text)
+        file(APPEND "${documents}/copyright" "\nOf ${name}, which is in libresume_seal_codecs_firmware.a:\n\n${text}")
+        file(REMOVE "${other}")
+    endforeach()
     file(WRITE "${documents}/changelog" "libresume (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium
 
   * Packed by the project itself; CHANGELOG.md says what is new.

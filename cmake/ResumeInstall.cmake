@@ -1,6 +1,7 @@
 # What is installed, and how others find it. Components, which are the Debian packages too:
 #   core    the library as resume::resume (host) and resume::firmware, the trampoline to go with either
 #   import  resume::import, which reads CPU state on a host
+#   seal    resume::seal (host) and resume::seal_firmware, which read snapshot images
 #   tools   resumectl, resume.efi and pvh-firmware.elf (each installs itself), man pages
 include(CMakePackageConfigHelpers)
 
@@ -36,6 +37,32 @@ if(TARGET resume_import_installed)
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/resume COMPONENT import)
 endif()
 
+# Two export sets: firmware needs none of the host's libraries. What firmware gets of others (the codecs) is
+# an archive of its own, so that who has them already can leave it out.
+if(TARGET resume_seal)
+    set_target_properties(resume_seal_installed PROPERTIES EXPORT_NAME seal)
+    install(TARGETS resume_seal_installed EXPORT resumeSealTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT seal)
+    install(EXPORT resumeSealTargets NAMESPACE resume:: DESTINATION ${RESUME_PACKAGE_DIR} COMPONENT seal)
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/lib/seal/include/resume"
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT seal FILES_MATCHING PATTERN "*.h")
+endif()
+if(TARGET resume_seal_firmware)
+    set_target_properties(resume_seal_firmware_installed PROPERTIES EXPORT_NAME seal_firmware)
+    set_target_properties(resume_seal_codecs_firmware PROPERTIES EXPORT_NAME seal_codecs_firmware)
+    install(TARGETS resume_seal_firmware_installed resume_seal_codecs_firmware
+        EXPORT resumeSealFirmwareTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT seal)
+    install(EXPORT resumeSealFirmwareTargets NAMESPACE resume:: DESTINATION ${RESUME_PACKAGE_DIR}
+        COMPONENT seal)
+    foreach(license name IN ZIP_LISTS RESUME_SEAL_LICENSES RESUME_SEAL_CODECS)
+        install(FILES "${license}" RENAME LICENSE.${name} DESTINATION ${CMAKE_INSTALL_DOCDIR}
+            COMPONENT seal)
+    endforeach()
+endif()
+
+set(RESUME_CONFIG_SEAL_MODULES "${RESUME_SEAL_MODULES}")
+list(JOIN RESUME_CONFIG_SEAL_MODULES " " RESUME_CONFIG_SEAL_MODULES)
 list(JOIN RESUME_IMPORT_MODULES " " RESUME_PC_MODULES)
 configure_package_config_file(
     "${PROJECT_SOURCE_DIR}/cmake/resumeConfig.cmake.in" "${PROJECT_BINARY_DIR}/resumeConfig.cmake"
@@ -80,6 +107,30 @@ if(TARGET resume_import_installed)
     install(FILES "${PROJECT_BINARY_DIR}/resume-import.pc"
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT import)
 endif()
+
+foreach(variant IN ITEMS seal seal_firmware)
+    if(TARGET resume_${variant})
+        string(REPLACE "_" "-" RESUME_PC_NAME resume-${variant})
+        if(variant STREQUAL "seal")
+            set(RESUME_PC_DESCRIPTION "Read snapshot images (static: use --static)")
+            set(RESUME_PC_REQUIRES resume)
+            set(RESUME_PC_LIBS "-lresume_seal")
+            list(JOIN RESUME_SEAL_MODULES ", " RESUME_PC_MODULES)
+            list(TRANSFORM RESUME_SEAL_LIBRARIES PREPEND "-l" OUTPUT_VARIABLE RESUME_PC_PRIVATE)
+            list(JOIN RESUME_PC_PRIVATE " " RESUME_PC_PRIVATE)
+        else()
+            set(RESUME_PC_DESCRIPTION "Read snapshot images (firmware build)")
+            set(RESUME_PC_REQUIRES resume-firmware)
+            set(RESUME_PC_LIBS "-lresume_seal_firmware -lresume_seal_codecs_firmware")
+            set(RESUME_PC_MODULES "")
+            set(RESUME_PC_PRIVATE "")
+        endif()
+        configure_file("${PROJECT_SOURCE_DIR}/cmake/resume-seal.pc.in"
+            "${PROJECT_BINARY_DIR}/${RESUME_PC_NAME}.pc" @ONLY)
+        install(FILES "${PROJECT_BINARY_DIR}/${RESUME_PC_NAME}.pc"
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT seal)
+    endif()
+endforeach()
 
 if(RESUME_BUILD_TOOLS)
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/man/" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1

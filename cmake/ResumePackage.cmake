@@ -14,6 +14,9 @@ set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
 set(CPACK_COMPONENTS_ALL core)
+if(RESUME_BUILD_SEAL)
+    list(APPEND CPACK_COMPONENTS_ALL seal)
+endif()
 if(RESUME_BUILD_TOOLS)
     list(APPEND CPACK_COMPONENTS_ALL import tools)
 endif()
@@ -36,6 +39,14 @@ set(CPACK_COMPONENT_IMPORT_DESCRIPTION
 machines, and their memory, out of what monitors and tools leave: streams,
 dumps, snapshots and register listings of QEMU, KVM, Xen and others.")
 
+set(CPACK_DEBIAN_SEAL_PACKAGE_NAME "libresume-seal-dev")
+set(CPACK_DEBIAN_SEAL_PACKAGE_SECTION "libdevel")
+list(JOIN RESUME_SEAL_PACKAGES ", " CPACK_DEBIAN_SEAL_PACKAGE_DEPENDS)
+string(PREPEND CPACK_DEBIAN_SEAL_PACKAGE_DEPENDS "libresume-dev (= ${PROJECT_VERSION}), ")
+set(CPACK_COMPONENT_SEAL_DESCRIPTION
+    "Static libraries and headers that read sealed snapshot images: in firmware, with
+BearSSL, LZ4 and Zstandard built for it, and on a host.")
+
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME "resumectl")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION "otherosfs")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
@@ -50,5 +61,6 @@ compares the CPU state in files of other monitors too.")
 set(CPACK_PRE_BUILD_SCRIPTS "${PROJECT_SOURCE_DIR}/cmake/FinishDebian.cmake")
 set(CPACK_RESUME_SOURCE "${PROJECT_SOURCE_DIR}")
 set(CPACK_RESUME_OBJCOPY "${CMAKE_OBJCOPY}")
-set(CPACK_RESUME_PACKAGES "core=libresume-dev;import=libresume-import-dev;tools=resumectl")
+set(CPACK_RESUME_PACKAGES 
+    "core=libresume-dev;import=libresume-import-dev;seal=libresume-seal-dev;tools=resumectl")
 include(CPack)

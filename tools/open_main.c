@@ -6,8 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "json_build.h"
 #include "open.h"
 #include "sealed.h"
 #include "subcommands.h"
@@ -87,26 +86,31 @@ static int print_json(const char *path, const struct open_result *result,
                       struct report_failure *failure)
 {
     const struct resume_sealed_header *header = &result->header;
+    const uint64_t chunk_size = (uint64_t)header->chunk_pages * RESUME_SEALED_PAGE;
     char identity[2 * RESUME_SEALED_IDENTITY + 1];
+    json_t *root = json_build_object();
     sealed_hex(header->identity, sizeof(header->identity), identity);
-    json_t *root = json_pack(
-        "{s:s,s:b,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "path", path,
-        "verified", 1, "identity", identity, "sealed", header->protection != RESUME_SEALED_CHECKSUM,
-        "protection", sealed_protection_name(header->protection), "compression",
-        sealed_compression_name(header->compression), "vcpus", (json_int_t)header->vcpus, "active",
-        (json_int_t)result->active, "memory", (json_int_t)(result->pages * RESUME_SEALED_PAGE),
-        "content", (json_int_t)(header->content * RESUME_SEALED_PAGE), "runs",
-        (json_int_t)result->runs, "chunks", (json_int_t)header->chunks, "chunk_size",
-        (json_int_t)((uint64_t)header->chunk_pages * RESUME_SEALED_PAGE), "compressed_chunks",
-        (json_int_t)result->compressed, "stored", (json_int_t)header->data_length, "structures",
-        (json_int_t)header->structures_length, "devices", (json_int_t)header->devices_length,
-        "total", (json_int_t)header->total);
-    if (root == NULL)
-        return report_fail_memory(failure, "open image");
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    json_decref(root);
-    putchar('\n');
-    return 0;
+    json_build_set(root, "format", json_build_number(1));
+    json_build_set(root, "path", json_build_text(path));
+    json_build_set(root, "identity", json_build_text(identity));
+    json_build_set(root, "sealed", json_build_bool(header->protection != RESUME_SEALED_CHECKSUM));
+    json_build_set(root, "protection",
+                   json_build_text(sealed_protection_name(header->protection)));
+    json_build_set(root, "compression",
+                   json_build_text(sealed_compression_name(header->compression)));
+    json_build_set(root, "vcpus", json_build_number(header->vcpus));
+    json_build_set(root, "active", json_build_number(result->active));
+    json_build_set(root, "memory", json_build_number(result->pages * RESUME_SEALED_PAGE));
+    json_build_set(root, "content", json_build_number(header->content * RESUME_SEALED_PAGE));
+    json_build_set(root, "runs", json_build_number(result->runs));
+    json_build_set(root, "chunks", json_build_number(header->chunks));
+    json_build_set(root, "chunk_size", json_build_number(chunk_size));
+    json_build_set(root, "compressed_chunks", json_build_number(result->compressed));
+    json_build_set(root, "stored", json_build_number(header->data_length));
+    json_build_set(root, "structures", json_build_number(header->structures_length));
+    json_build_set(root, "devices", json_build_number(header->devices_length));
+    json_build_set(root, "total", json_build_number(header->total));
+    return json_build_print(root, stdout, "open image", failure);
 }
 
 int open_main(int argc, char **argv)

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
+#include "json_build.h"
 #include "seal.h"
 #include "sealed.h"
 #include "subcommands.h"
@@ -102,23 +101,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int print_json(const struct seal_options *options, const struct seal_result *result,
                       struct report_failure *failure)
 {
+    const uint64_t chunk_size = (uint64_t)options->chunk_pages * RESUME_SEALED_PAGE;
     char identity[2 * RESUME_SEALED_IDENTITY + 1];
-    json_t *root =
-        json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "image", options->output, "identity",
-                  sealed_hex(result->identity, sizeof(result->identity), identity), "sealed",
-                  result->protection != RESUME_SEALED_CHECKSUM, "protection",
-                  sealed_protection_name(result->protection), "compression",
-                  sealed_compression_name(options->compression), "memory",
-                  (json_int_t)(result->pages * RESUME_SEALED_PAGE), "content",
-                  (json_int_t)(result->content * RESUME_SEALED_PAGE), "chunk_size",
-                  (json_int_t)((uint64_t)options->chunk_pages * RESUME_SEALED_PAGE), "devices",
-                  (json_int_t)result->devices, "total", (json_int_t)result->total);
-    if (root == NULL)
-        return report_fail_memory(failure, "seal");
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    json_decref(root);
-    putchar('\n');
-    return 0;
+    json_t *root = json_build_object();
+    sealed_hex(result->identity, sizeof(result->identity), identity);
+    json_build_set(root, "format", json_build_number(1));
+    json_build_set(root, "path", json_build_text(options->output));
+    json_build_set(root, "identity", json_build_text(identity));
+    json_build_set(root, "sealed", json_build_bool(result->protection != RESUME_SEALED_CHECKSUM));
+    json_build_set(root, "protection",
+                   json_build_text(sealed_protection_name(result->protection)));
+    json_build_set(root, "compression",
+                   json_build_text(sealed_compression_name(options->compression)));
+    json_build_set(root, "memory", json_build_number(result->pages * RESUME_SEALED_PAGE));
+    json_build_set(root, "content", json_build_number(result->content * RESUME_SEALED_PAGE));
+    json_build_set(root, "chunk_size", json_build_number(chunk_size));
+    json_build_set(root, "devices", json_build_number(result->devices));
+    json_build_set(root, "total", json_build_number(result->total));
+    return json_build_print(root, stdout, "seal", failure);
 }
 
 static void summarise(const struct seal_options *options, const struct seal_result *result,

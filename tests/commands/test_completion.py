@@ -61,6 +61,7 @@ class Completion(Case):
         self.assertEqual(self.complete("seal", ""), {"snap"})
         self.assertEqual(self.complete("open", "--key", "d"), {"dump"})
         self.assertEqual(self.complete("seal", "--compress", "=", "z"), {"zstd"})
+        self.assertEqual(self.complete("seal", "--cipher", "a"), {"aes-256-gcm"})
 
     def test_manual_pages_have_the_options_of_the_help(self):
         for name in SUBCOMMANDS:

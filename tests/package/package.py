@@ -62,6 +62,25 @@ def read_blob(program, golden):
                  f"{bad.stderr!r}")
 
 
+def read_image(program, samples):
+    """Images by the Python writer, of 60 pages each; the key of the sealed ones is the writer's."""
+    key = os.path.join(samples, "key")
+    with open(key, "wb") as file:
+        file.write(bytes(range(100, 132)))
+    for name, said in (("sealed-lz4", "sealed"), ("sealed-aes-zstd", "sealed"),
+                       ("plain-none", "integrity only")):
+        keys = [key] if said == "sealed" else []
+        text = run(program, os.path.join(samples, name + ".rsm"), *keys)
+        if text != f"{said}, 2 vCPU(s), 60 pages\n":
+            sys.exit(f"package: {program} {name}: unexpected output:\n{text}")
+    for name, keys, wanted in (("bad-tags-swapped", [key], "chunk, tag"),
+                               ("sealed-lz4", [], "image header, protection")):
+        bad = subprocess.run([program, os.path.join(samples, name + ".rsm"), *keys], check=False,
+                             capture_output=True, text=True)
+        if bad.returncode != 1 or wanted not in bad.stderr:
+            sys.exit(f"package: {program} {name}: exit status {bad.returncode}, {bad.stderr!r}")
+
+
 def firmware_symbols(options, archives):
     """What the example leaves undefined is in the two archives, or one of the four functions."""
     undefined, defined = set(), set()
@@ -79,16 +98,16 @@ def document(options):
     """Every C block of the document is, line for line, in the example that is compiled."""
     with open(os.path.join(options.source, "docs/INTEGRATION.md"), encoding="utf-8") as file:
         blocks = re.findall(r"^```c\n(.*?)^```$", file.read(), re.M | re.S)
+    examples = os.path.join(options.source, "examples")
     if not blocks:
         sys.exit("package: docs/INTEGRATION.md: no C code in it")
     code = ""
-    for name in ("firmware.h", "firmware.c"):
-        with open(os.path.join(options.source, "examples/firmware", name), encoding="utf-8") as file:
+    for name in ("firmware/firmware.h", "firmware/firmware.c", "read-image/load.c"):
+        with open(os.path.join(examples, name), encoding="utf-8") as file:
             code += file.read()
     for block in blocks:
         if block not in code:
-            sys.exit("package: docs/INTEGRATION.md: this code is not in examples/firmware:\n"
-                     + block)
+            sys.exit("package: docs/INTEGRATION.md: this code is not in the examples:\n" + block)
 
 
 def start_firmware(firmware, work, *arguments):
@@ -206,7 +225,7 @@ def handoff(options, work):
 def manual(options, prefix):
     """Each long option of --help is in the page, and each of the page is in --help."""
     tool = os.path.join(prefix, "bin/resumectl")
-    for name in ("snapshot", "resume", "inspect"):
+    for name in ("snapshot", "resume", "inspect") + ("seal", "open") * (options.seal == "ON"):
         text = run(tool, name, "--help")
         help_options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help", "--usage"}
         path = os.path.join(prefix, "share/man/man1", f"resumectl-{name}.1")
@@ -276,6 +295,12 @@ def with_find_package(options, prefix, work, golden):
         into = os.path.join(work, "read-input")
         build(options, prefix, "read-input", into, flags)
         read_input(os.path.join(into, "read-input"), golden)
+    if options.seal == "ON":
+        into = os.path.join(work, "read-image")
+        build(options, prefix, "read-image", into, flags)
+        read_image(os.path.join(into, "read-image"), options.samples)
+        if options.efi == "ON":
+            firmware_symbols(options, libraries + [os.path.join(into, "libload_firmware.a")])
 
 
 def with_pkg_config(options, prefix, work, golden):
@@ -291,7 +316,8 @@ def with_pkg_config(options, prefix, work, golden):
         # What is said must be where the package is, also when that is /usr of another tree.
         return run(tool, *arguments, env=environment).split()
 
-    for name in ["resume", "resume-firmware"] + ["resume-import"] * (options.tools == "ON"):
+    for name in ["resume", "resume-firmware"] + ["resume-import"] * (options.tools == "ON") + \
+            ["resume-seal"] * (options.seal == "ON"):
         if ask("--modversion", name) != [options.version]:
             sys.exit(f"package: {name}.pc: its version is not {options.version}")
         places = [word[2:] for word in ask("--cflags", "--libs", name) if word[:2] in ("-I", "-L")]
@@ -309,6 +335,12 @@ def with_pkg_config(options, prefix, work, golden):
             os.path.join(source, "read-input/main.c"), "-o", program,
             *ask("--static", "--libs", "resume-import"))
         read_input(program, golden)
+    if options.seal == "ON":
+        program = os.path.join(work, "pc-read-image")
+        sources = [os.path.join(source, "read-image", name) for name in ("main.c", "load.c")]
+        run(options.cc, *flags, "-std=c11", *ask("--cflags", "resume-seal"), *sources, "-o", program,
+            *ask("--static", "--libs", "resume-seal"))
+        read_image(program, options.samples)
     # The firmware's calls, run on the host.
     prepare = os.path.join(work, "prepare")
     run(options.cc, *flags, "-std=c11", "-Wall", "-Wextra", "-Werror", *cflags,
@@ -317,13 +349,17 @@ def with_pkg_config(options, prefix, work, golden):
         os.path.join(source, "firmware/firmware.c"), "-o", prepare, *libs)
     run(prepare, os.path.join(golden, "valid/user_mode.rsm"))
     # The firmware build has the same names in its own archives.
-    cflags, libs = ask("--cflags", "resume-firmware"), ask("--libs", "resume-firmware")
-    run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
-        "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
-        os.path.join(source, "firmware/firmware.c"), "-o", os.path.join(work, "x.so"), *libs)
-    used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
-    if set(used) - FOUR - {"U", "w"}:
-        sys.exit(f"package: resume-firmware.pc: undefined: {used}")
+    examples = [("resume-firmware", "firmware/firmware.c")]
+    if options.seal == "ON" and options.efi == "ON":
+        examples.append(("resume-seal-firmware", "read-image/load.c"))
+    for name, path in examples:
+        cflags, libs = ask("--cflags", name), ask("--libs", name)
+        run(options.cc, "-std=c11", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone",
+            "-mgeneral-regs-only", "-fpic", *cflags, "-nostdlib", "-shared",
+            os.path.join(source, path), "-o", os.path.join(work, "x.so"), *libs)
+        used = run(options.nm, "-u", os.path.join(work, "x.so")).split()
+        if set(used) - FOUR - {"U", "w"}:
+            sys.exit(f"package: {name}.pc: undefined: {used}")
     return prepare
 
 
@@ -346,6 +382,8 @@ def debian(options, work, golden):
     wanted = {"libresume-dev"}
     if options.tools == "ON":
         wanted |= {"libresume-import-dev", "resumectl"}
+    if options.seal == "ON":
+        wanted.add("libresume-seal-dev")
     if set(packages) != wanted:
         sys.exit(f"package: cpack made {sorted(packages)}, wanted {sorted(wanted)}")
     for name, path in packages.items():
@@ -354,13 +392,21 @@ def debian(options, work, golden):
             if not os.path.exists(os.path.join(tree, "usr/share/doc", name, document)):
                 sys.exit(f"package: {name}: it has no {document}")
     prefix = os.path.join(tree, "usr")
-    if options.tools == "ON":
-        # Who can build libresume has what the packages need.
-        setup = run("bash", os.path.join(options.source, "cmake/setup-debian.sh"), "--list")
-        needs = deb_depends(packages["libresume-import-dev"]) - {"libresume-dev"}
+    # Who can build libresume has what the packages need.
+    setup = run("bash", os.path.join(options.source, "cmake/setup-debian.sh"), "--list")
+    for name in {"libresume-import-dev", "libresume-seal-dev"} & wanted:
+        needs = deb_depends(packages[name]) - {"libresume-dev"}
         if not needs or needs - set(setup.split()):
-            sys.exit(f"package: libresume-import-dev: depends on {sorted(needs)}, of which "
-                     f"setup-debian.sh lacks {sorted(needs - set(setup.split()))}")
+            sys.exit(f"package: {name}: depends on {sorted(needs)}, of which setup-debian.sh lacks "
+                     f"{sorted(needs - set(setup.split()))}")
+    if options.seal == "ON" and options.efi == "ON":
+        with open(os.path.join(prefix, "share/doc/libresume-seal-dev/copyright"),
+                  encoding="utf-8") as file:
+            text = file.read()
+        for name in ("Thomas Pornin", "Yann Collet", "Facebook"):
+            if name not in text:
+                sys.exit(f"package: libresume-seal-dev: its copyright does not name {name}")
+    if options.tools == "ON":
         if not {"libc6", "libjansson4"} <= deb_depends(packages["resumectl"]):
             sys.exit("package: resumectl: it does not depend on the libraries that it uses")
         tool = os.path.join(prefix, "bin/resumectl")
@@ -379,7 +425,7 @@ def debian(options, work, golden):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("cmake", "cpack", "generator", "make", "build", "source", "cc", "cflags", "nm",
-                 "pkg-config", "tools", "efi", "pvh", "version"):
+                 "pkg-config", "tools", "efi", "pvh", "seal", "version"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     golden = os.path.join(options.source, "tests/golden")
@@ -388,6 +434,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = os.path.realpath(work)
         handoff(options, work)
+        if options.seal == "ON":
+            options.samples = os.path.join(work, "samples")
+            run(sys.executable, "-B", os.path.join(options.source, "tests/support/image_oracle.py"),
+                "samples", options.samples)
         first, prefix = os.path.join(work, "first"), os.path.join(work, "moved")
         run(options.cmake, "--install", options.build, "--prefix", first)
         # Nothing installed may depend on where it was put.
@@ -401,6 +451,14 @@ def main():
             want_files(prefix, [r"bin/resumectl", r"share/man/man1/resumectl\.1",
                                 r"include/resume/import\.h", r"lib.*/libresume_import\.a"])
             manual(options, prefix)
+        if options.seal == "ON":
+            want_files(prefix, [r"include/resume/sealed\.h", r"include/resume/secret\.h",
+                                r"lib.*/libresume_seal\.a", r"lib.*/pkgconfig/resume-seal\.pc"])
+        if options.seal == "ON" and options.efi == "ON":
+            want_files(prefix, [r"lib.*/libresume_seal_firmware\.a",
+                                r"lib.*/libresume_seal_codecs_firmware\.a",
+                                r"lib.*/pkgconfig/resume-seal-firmware\.pc",
+                                r"share/doc/libresume/LICENSE\.bearssl"])
         if options.efi == "ON":
             want_files(prefix, [r"lib.*/libresume/resume\.efi"])
         if options.pvh == "ON":
