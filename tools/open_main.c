@@ -94,8 +94,7 @@ static int print_json(const char *path, const struct open_result *result,
     json_build_set(root, "path", json_build_text(path));
     json_build_set(root, "identity", json_build_text(identity));
     json_build_set(root, "sealed", json_build_bool(header->protection != RESUME_SEALED_CHECKSUM));
-    json_build_set(root, "protection",
-                   json_build_text(sealed_protection_name(header->protection)));
+    json_build_set(root, "protection", json_build_text(sealed_protection_name(header->protection)));
     json_build_set(root, "compression",
                    json_build_text(sealed_compression_name(header->compression)));
     json_build_set(root, "vcpus", json_build_number(header->vcpus));

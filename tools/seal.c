@@ -299,6 +299,7 @@ static int write_image(struct seal *seal, struct seal_result *out)
     progress_step_begin(progress, "read the snapshot");
     int result =
         write_public(seal, RESUME_SEALED_HEADER_HOST, RESUME_SEALED_HEADER_HOST_HASH, write_facts);
+    const uint64_t devices = seal->out.position;
     if (result == 0)
         result = write_public(seal, RESUME_SEALED_HEADER_DEVICES, RESUME_SEALED_HEADER_DEVICES_HASH,
                               seal_pass);
@@ -332,7 +333,7 @@ static int write_image(struct seal *seal, struct seal_result *out)
     progress_step_end(progress, NULL);
     out->protection = seal->protection;
     out->total = seal->out.position;
-    out->devices = structures - RESUME_SEALED_HEADER_SIZE;
+    out->devices = structures - devices;
     out->content = seal->content;
     out->pages = seal->pages;
     protect_sha256(seal->header, sizeof(seal->header), out->identity);

@@ -109,8 +109,7 @@ static int print_json(const struct seal_options *options, const struct seal_resu
     json_build_set(root, "path", json_build_text(options->output));
     json_build_set(root, "identity", json_build_text(identity));
     json_build_set(root, "sealed", json_build_bool(result->protection != RESUME_SEALED_CHECKSUM));
-    json_build_set(root, "protection",
-                   json_build_text(sealed_protection_name(result->protection)));
+    json_build_set(root, "protection", json_build_text(sealed_protection_name(result->protection)));
     json_build_set(root, "compression",
                    json_build_text(sealed_compression_name(options->compression)));
     json_build_set(root, "memory", json_build_number(result->pages * RESUME_SEALED_PAGE));
