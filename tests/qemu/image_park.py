@@ -2,10 +2,12 @@
 """Firmware puts a guest's memory back from an image: a Linux guest is stopped, all its memory is read
 through QEMU's monitor, a snapshot is taken and sealed. Then OVMF starts with resume.efi and the image,
 until the vCPUs are parked, and all memory is read once more: every byte has to be what it was, but for
-the home, and for [0xA0000, 0x100000), which the chipset shows something else in."""
+the home, and for [0xA0000, 0x100000), which the chipset shows something else in.
+
+When the image is refused, nothing of the guest's memory may be left in the target's."""
 
 import configparser
-import json
+import hashlib
 import os
 import random
 import re
@@ -18,7 +20,9 @@ from harness import Failure, Machine, Settings, Skip, limit
 PAGE = 4096
 HOLE = (0xa0000, 0x100000)
 PART = 16 << 20
+DATA = 224  # offset in an image's header of where its first chunk is (docs/IMAGE.md)
 PARKED = "libresume: parked\n"
+WRONG = r"libresume: (refused|fault|back to).*\n"
 
 
 class Scene(NamedTuple):
@@ -38,18 +42,22 @@ class Scene(NamedTuple):
 
 PROBE = {"guest": "probe", "variant": "smp", "smp": 2, "cpu": "Haswell"}
 SCENES = {
-    "linux-1": Scene(where="file", seal=("--compress", "zstd")),
-    "linux-2": Scene(machine="pc", smp=2, cpu="Haswell", programs="cpus threads"),
-    "probe-2": Scene(**PROBE, seal=("--compress", "none")),
-    "probe-4": Scene(**PROBE | {"machine": "pc", "smp": 4}),
+    "park-linux-1": Scene(where="file", seal=("--compress", "zstd")),
+    "park-linux-2": Scene(machine="pc", smp=2, cpu="Haswell", programs="cpus threads"),
+    "park-probe-2": Scene(**PROBE, seal=("--compress", "none")),
+    "park-probe-4": Scene(**PROBE | {"machine": "pc", "smp": 4}),
     # With five levels of paging in the guest, and four in the firmware.
-    "probe-8": Scene(**PROBE | {"variant": "smp-la57", "smp": 8, "cpu": "max"}, where="file"),
-    "unsealed": Scene(**PROBE, key=False, where="fw_cfg", seal=("--compress", "none"), says=(
+    "park-probe-8": Scene(**PROBE | {"variant": "smp-la57", "smp": 8, "cpu": "max"}, where="file"),
+    "park-unsealed": Scene(**PROBE, key=False, where="fw_cfg", seal=("--compress", "none"), says=(
         r"warning: image: NOT SEALED, integrity only: .*",)),
     # Machines whose firmware has another memory map than the source's.
-    "more-ram": Scene(**PROBE, target={"ram": "768M"}),
-    "more-devices": Scene(**PROBE, target={
+    "park-more-ram": Scene(**PROBE, target={"ram": "768M"}),
+    "park-more-devices": Scene(**PROBE, target={
         "extra": "-device virtio-rng-pci -device qemu-xhci -device virtio-net-pci"}),
+}
+REFUSED = {
+    "refused-1": Scene(**PROBE | {"smp": 1, "variant": "kernel-timer"}, seal=("--compress", "none")),
+    "refused-2": Scene(**PROBE),
 }
 
 
@@ -80,6 +88,20 @@ class Memory:
     def remove(self):
         for _, _, name in self.files:
             os.unlink(name)
+
+    def parts(self):
+        for _, _, name in self.files:
+            with open(name, "rb") as file:
+                while part := file.read(PART):
+                    yield part
+
+    def hashes(self):
+        """Of all pages."""
+        return {hashlib.blake2b(part[at:at + PAGE], digest_size=16).digest()
+                for part in self.parts() for at in range(0, len(part), PAGE)}
+
+    def has(self, secret):
+        return any(secret in part for part in self.parts())
 
     def read(self, address, length):
         for first, size, name in self.files:
@@ -137,8 +159,7 @@ def seal(machine, snapshot, scene):
     code, _, errors = machine.tool("seal", *options, "-o", image, snapshot)
     if code != 0:
         raise Failure(f"resumectl seal: exit status {code}: {errors.strip()[-300:]}")
-    with open(os.path.join(snapshot, "manifest.json"), encoding="utf-8") as file:
-        return image, json.load(file)
+    return image
 
 
 def target_command(machine, scene, image):
@@ -172,7 +193,8 @@ def target_command(machine, scene, image):
     return cleaned
 
 
-def wait_parked(machine, seconds):
+def wait_said(machine, seconds, line, never):
+    """All that the target has said, once it has said the line."""
     log = machine.path("debug.log")
     until = time.monotonic() + limit(seconds)
     while True:
@@ -180,15 +202,23 @@ def wait_parked(machine, seconds):
         if os.path.exists(log):
             with open(log, encoding="latin-1") as file:
                 text = file.read()
-        if PARKED in text:
+        if line in text:
             return text
-        wrong = re.search(r"libresume: (refused|fault|back to).*\n", text)
+        wrong = re.search(never, text)
         if wrong:
             raise Failure(f"the target says {wrong.group(0)!r}; {text[-600:]!r}")
         machine.alive()
         if time.monotonic() > until:
-            raise Failure(f"not parked within {limit(seconds):.0f} s; the target says {text[-600:]!r}")
+            raise Failure(f"no {line!r} within {limit(seconds):.0f} s; the target says {text[-600:]!r}")
         time.sleep(0.05)  # between two looks
+
+
+def stopped_memory(machine, name):
+    qmp = machine.qmp()
+    qmp("stop")
+    memory = Memory(qmp, ram_ranges(qmp.human("info mtree -f")), machine.path(name))
+    qmp.close()
+    return memory
 
 
 def runs(pages):
@@ -214,32 +244,41 @@ def compare(source, target, home):
     return f"{total // PAGE} pages as they were, but for {len(inside)} of the home"
 
 
-def run_scene(name, scene):
+def new_machine(name, scene):
     for path in (Settings.resumectl, Settings.resume_efi):
         if not path or not os.path.exists(path):
             raise Skip(f"{path}: not built")
     parser = configparser.ConfigParser()
-    parser.read_dict({"case": {"guest": scene.guest, "variant": scene.variant,
-                               "machine": scene.machine, "smp": str(scene.smp), "cpu": scene.cpu, "ram": scene.ram,
-                               "programs": scene.programs}})
-    machine = Machine("image-park-" + name, parser["case"])
+    parser.read_dict({"case": {
+        "guest": scene.guest, "variant": scene.variant, "machine": scene.machine,
+        "smp": str(scene.smp), "cpu": scene.cpu, "ram": scene.ram, "programs": scene.programs}})
+    return Machine("image-" + name, parser["case"])
+
+
+def sealed_source(machine, scene):
+    """Boot the guest, stop it, seal it. Returns its memory and the image's path."""
+    machine.start()
+    guest = guest_of(machine)
+    guest.wait_up()
+    source, snapshot = stopped_source(machine, guest, random.Random())
+    return source, seal(machine, snapshot, scene)
+
+
+def check_says(scene, said):
+    for wanted in scene.says:
+        if not re.search(f"^libresume: {wanted}$", said, re.M):
+            raise Failure(f"the target does not say {wanted!r}, but {said!r}")
+
+
+def run_park(name, scene):
+    machine = new_machine(name, scene)
     try:
-        machine.start()
-        guest = guest_of(machine)
-        guest.wait_up()
-        source, snapshot = stopped_source(machine, guest, random.Random())
-        image, manifest = seal(machine, snapshot, scene)
+        source, image = sealed_source(machine, scene)
         machine.spawn(target_command(machine, scene, image), "target")
-        said = wait_parked(machine, 180)
-        for wanted in scene.says:
-            if not re.search(f"^libresume: {wanted}$", said, re.M):
-                raise Failure(f"the target does not say {wanted!r}, but {said!r}")
-        qmp = machine.qmp()
-        qmp("stop")
-        target = Memory(qmp, ram_ranges(qmp.human("info mtree -f")), machine.path("target"))
-        qmp.close()
-        home = home_of(said)
-        text = compare(source, target, home)
+        said = wait_said(machine, 180, PARKED, WRONG)
+        check_says(scene, said)
+        target = stopped_memory(machine, "target")
+        text = compare(source, target, home_of(said))
         source.remove()
         target.remove()
         loaded = re.search(r"^libresume: (loaded: .*)$", said, re.M)
@@ -256,11 +295,71 @@ def home_of(said):
     return int(found.group(2), 16), int(found.group(1)) * 1024
 
 
+def refused_target(machine, command, name, says):
+    """Start a target that has to refuse. Returns its memory."""
+    log = machine.path("debug.log")
+    if os.path.exists(log):
+        os.unlink(log)
+    machine.spawn(command, name)
+    said = wait_said(machine, 180, "libresume: back to the firmware\n", r"libresume: (parked|fault).*")
+    memory = stopped_memory(machine, name)
+    if not re.search(f"^libresume: refused: {says}$", said, re.M):
+        raise Failure(f"the target does not refuse by {says!r}, but says {said!r}")
+    machine.process.kill()
+    machine.process.wait()
+    return memory
+
+
+def flip(image, at):
+    with open(image, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def run_refused(name, scene):
+    """Refused when nearly all is loaded, beside the same machine, which refuses after one chunk: what
+    is in the memory of both is the firmware's, which was the guest's too."""
+    machine = new_machine(name, scene)
+    try:
+        source, image = sealed_source(machine, scene)
+        command = target_command(machine, scene, image)
+        with open(machine.path("key"), "rb") as file:
+            key = file.read()
+        with open(image, "rb") as file:
+            file.seek(DATA)
+            first = int.from_bytes(file.read(8), "little")
+        flip(image, first)
+        early = refused_target(machine, command, "early", "image: .*tag of chunk at 0x0 .*")
+        flip(image, first)
+        flip(image, os.path.getsize(image) - 1)
+        late = refused_target(machine, command, "late", r"image: .*tag of chunk at 0x[1-9a-f].*")
+        known = early.hashes()
+        secret = source.hashes() - known
+        left = secret & late.hashes()
+        if len(secret) < 100:
+            raise Failure(f"only {len(secret)} pages of the guest are not the firmware's")
+        if left:
+            raise Failure(f"{len(left)} pages of the guest are still in memory")
+        for memory in (early, late):
+            if memory.has(key):
+                raise Failure("the key is still in memory")
+        for memory in (source, early, late):
+            memory.remove()
+        return f"none of {len(secret)} pages are left"
+    finally:
+        machine.close()
+
+
 def names():
-    return ["image-park-" + name for name in SCENES]
+    return ["image-" + name for name in SCENES | REFUSED]
 
 
 def functions(wanted):
-    return [(name, lambda name=name: run_scene(name.removeprefix("image-park-"),
-                                               SCENES[name.removeprefix("image-park-")]))
-            for name in wanted if name.removeprefix("image-park-") in SCENES]
+    known = {name: lambda name=name, scene=scene: run_park(name, scene)
+             for name, scene in SCENES.items()}
+    known.update({name: lambda name=name, scene=scene: run_refused(name, scene)
+                  for name, scene in REFUSED.items()})
+    return [(name, known[name.removeprefix("image-")]) for name in wanted
+            if name.removeprefix("image-") in known]
