@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* Writes seeds for fuzz_stream: make_stream_seeds DIRECTORY. */
+/*
+ * Writes seeds for fuzz_stream, and with another directory and a state blob for fuzz_import_snapshot:
+ * make_stream_seeds DIRECTORY [DIRECTORY BLOB].
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -117,12 +120,50 @@ static int write_description(const char *directory, const char *name, const stru
     return failed;
 }
 
+/* The block "rom" is in no place; "none" is in no stream. */
+static const char manifest[] =
+    "{\"kind\": \"libresume snapshot\", \"machine\": {\"type\": \"pc-q35-10.0\", \"memory_map\": ["
+    "{\"base\": \"0x0\", \"length\": \"0x1000\", \"block\": \"pc.ram\", \"offset\": \"0x0\", "
+    "\"kind\": \"ram\"}, "
+    "{\"base\": \"0x100000000\", \"length\": \"0x1000\", \"block\": \"pc.ram\", "
+    "\"offset\": \"0x1000\", \"kind\": \"ram\"}, "
+    "{\"base\": \"0xffff0000\", \"length\": \"0x1000\", \"block\": \"rom\", \"offset\": \"0x0\", "
+    "\"kind\": \"rom\"}, "
+    "{\"base\": \"0xa0000\", \"length\": \"0x1000\", \"block\": \"none\", \"offset\": \"0x0\", "
+    "\"kind\": \"ram\"}]}}";
+
+/* A snapshot directory as fuzz_import_snapshot takes it. */
+static int write_snapshot(const char *directory, const char *name, const char *blob,
+                          const struct builder *b)
+{
+    static uint8_t data[1 << 17];
+    const size_t described = sizeof(manifest) - 1;
+    FILE *file = fopen(blob, "rb");
+    size_t length = file != NULL ? fread(data + 5, 1, 1 << 15, file) : 0;
+    if (length == 0 || fclose(file) != 0) {
+        perror(blob);
+        return 1;
+    }
+    if (b->length > sizeof(data) - 5 - length - described)
+        return 1;
+    data[0] = 0;
+    data[1] = (uint8_t)length;
+    data[2] = (uint8_t)(length >> 8);
+    data[3] = (uint8_t)described;
+    data[4] = (uint8_t)(described >> 8);
+    length += 5;
+    memcpy(data + length, manifest, described);
+    memcpy(data + length + described, b->data, b->length);
+    return write_seed(directory, name, data, length + described + b->length);
+}
+
 int main(int argc, char **argv)
 {
     struct builder b = {0};
+    const char *snapshots = argc == 4 ? argv[2] : NULL;
     int failed = 0;
-    if (argc != 2) {
-        fprintf(stderr, "usage: make_stream_seeds DIRECTORY\n");
+    if (argc != 2 && argc != 4) {
+        fprintf(stderr, "usage: make_stream_seeds DIRECTORY [DIRECTORY BLOB]\n");
         return 2;
     }
     build_framing(&b);
@@ -137,9 +178,13 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "vcpu", b.data, b.length);
     failed |= write_seed(argv[1], "vcpu_devices", b.data + b.devices_at, b.length - b.devices_at);
     failed |= write_description(argv[1], "vcpu_description", &b);
+    if (snapshots != NULL)
+        failed |= write_snapshot(snapshots, "plain", argv[3], &b);
     build_free(&b);
     build_mapped(&b);
     failed |= write_seed(argv[1], "mapped", b.data, b.length);
+    if (snapshots != NULL)
+        failed |= write_snapshot(snapshots, "mapped", argv[3], &b);
     build_free(&b);
     return failed;
 }
