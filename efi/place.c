@@ -125,9 +125,25 @@ static EFI_STATUS list_pages(const struct resume_sealed *image, const struct res
     return EFI_SUCCESS;
 }
 
+/* Before anything is placed: RAM that is missing is to be named with where it begins. */
+static EFI_STATUS check_machine(const struct resume_sealed *image, const struct resume_guest *guest,
+                                struct place *place)
+{
+    struct resume_diag diag = {0};
+    uint32_t count = 0;
+    int err;
+
+    for (uint32_t i = 0; i < place->input.frames_count; i++) {
+        place->ranges[count++] = (struct resume_range){place->frames[i].first << RESUME_PAGE_SHIFT,
+                                                       place->frames[i].count << RESUME_PAGE_SHIFT};
+    }
+    err = resume_sealed_check_machine(image, guest->state.vcpu_count, place->ranges, count, &diag);
+    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("this machine", err, &diag);
+}
+
 /* Frames and areas, from the memory map as it is now. */
-static EFI_STATUS look(const struct resume_guest *guest, struct memory_map *map,
-                       struct place *place)
+static EFI_STATUS look(const struct resume_sealed *image, const struct resume_guest *guest,
+                       struct memory_map *map, struct place *place)
 {
     struct resume_diag diag = {0};
     EFI_STATUS status = memory_map_take(place->system, map);
@@ -148,23 +164,12 @@ static EFI_STATUS look(const struct resume_guest *guest, struct memory_map *map,
     if (err != RESUME_OK) {
         return console_refuse("memory map", err, &diag);
     }
+    status = check_machine(image, guest, place);
+    if (status != EFI_SUCCESS) {
+        return status;
+    }
     err = resume_moving_areas(guest, &place->input, place->areas, &diag);
     return err == RESUME_OK ? EFI_SUCCESS : console_refuse("placement", err, &diag);
-}
-
-static EFI_STATUS check_machine(const struct resume_sealed *image, const struct resume_guest *guest,
-                                struct place *place)
-{
-    struct resume_diag diag = {0};
-    uint32_t count = 0;
-    int err;
-
-    for (uint32_t i = 0; i < place->input.frames_count; i++) {
-        place->ranges[count++] = (struct resume_range){place->frames[i].first << RESUME_PAGE_SHIFT,
-                                                       place->frames[i].count << RESUME_PAGE_SHIFT};
-    }
-    err = resume_sealed_check_machine(image, guest->state.vcpu_count, place->ranges, count, &diag);
-    return err == RESUME_OK ? EFI_SUCCESS : console_refuse("this machine", err, &diag);
 }
 
 static EFI_STATUS plan(struct place *place)
@@ -217,10 +222,7 @@ EFI_STATUS place_make(EFI_SYSTEM_TABLE *system, const struct resume_sealed *imag
         status = list_pages(image, guest, place);
     }
     if (status == EFI_SUCCESS) {
-        status = look(guest, map, place);
-    }
-    if (status == EFI_SUCCESS) {
-        status = check_machine(image, guest, place);
+        status = look(image, guest, map, place);
     }
     if (status != EFI_SUCCESS) {
         return status;
@@ -232,7 +234,7 @@ EFI_STATUS place_make(EFI_SYSTEM_TABLE *system, const struct resume_sealed *imag
     status = allocate_lists(&bound, place);
     /* Something may allocate between looking and owning: then look again. */
     for (uint32_t i = 0; status == EFI_SUCCESS; i++) {
-        status = look(guest, map, place);
+        status = look(image, guest, map, place);
         if (status == EFI_SUCCESS && place_memory_own(place, map)) {
             break;
         }
