@@ -40,6 +40,17 @@ def compare(path, name, made, write):
     return None
 
 
+def merged(path, name, made):
+    """The table that is there, with the rows of another one in place of those with the same first
+    columns, or behind all others."""
+    text = path.read_text(encoding="utf-8")
+    there = text.partition(begin_of(name))[2].partition(END)[0].splitlines()
+    first = lambda row: re.sub(r"\d+", "N", row).split("|")[1]
+    new = {first(row): row for row in made.splitlines()}
+    rows = [new.pop(first(row), row) for row in there] + list(new.values())
+    return "".join(row + "\n" for row in rows)
+
+
 def main():
     arguments = sys.argv[1:]
     write = arguments[:1] == ["--write"]

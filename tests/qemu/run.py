@@ -19,6 +19,7 @@ import time
 import traceback
 
 import bad_input
+import hostile
 import image_park
 import image_sources
 import sealed
@@ -430,7 +431,7 @@ def main():
     with open(os.path.join(HERE, "cases.conf"), encoding="utf-8") as file:
         conf.read_file(file)
     names = (conf.sections() + bad_input.names() + image_sources.names()
-             + image_park.names())
+             + image_park.names() + hostile.names())
     if arguments.list:
         print("\n".join(names))
         return 0
@@ -482,7 +483,8 @@ def main():
             if name in conf:
                 pool.submit(guarded, report, name,
                             lambda name=name: run_case(name, conf[name], seed))
-        for name, function in image_sources.functions(names) + image_park.functions(names):
+        for name, function in (image_sources.functions(names) + image_park.functions(names)
+                               + hostile.functions(names)):
             pool.submit(guarded, report, name, function)
         bad = bad_input.Runner([name for name in bad_input.names() if name in names])
         for name, function in bad.functions():

@@ -3,6 +3,15 @@
  * A UEFI application for tests: puts the fw_cfg file opt/org.libresume.test/secret, if there is one,
  * into memory of its own and publishes it as OVMF does an area of launch secrets. Then it starts the
  * application that it has inside, as if that had been loaded in its place.
+ *
+ * With the fw_cfg file opt/org.libresume.test/runs it does so once for each line of it, with the line as
+ * load options, and says:
+ *
+ *   libresume: test: run N: OPTIONS
+ *   libresume: test: run N: status S, P pages are missing    (once the application has come back)
+ *   libresume: test: done
+ *
+ * Then it waits for the machine to be ended, so that its memory can be looked at.
  */
 #include <console.h>
 #include <fw_cfg.h>
@@ -10,6 +19,9 @@
 
 #define PAGE_SIZE 4096u
 #define SECRET_MAX 65536u
+#define RUNS_MAX 16384u
+#define OPTIONS_MAX 256u
+#define SECOND 1000000u
 
 /* LINUX_EFI_COCO_SECRET_AREA_GUID */
 #define AREA_GUID                                                                                  \
@@ -109,36 +121,114 @@ static EFI_DEVICE_PATH *own_path(EFI_SYSTEM_TABLE *system, const EFI_LOADED_IMAG
     return memory;
 }
 
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+/* Pages that nobody has allocated. */
+static uint64_t free_pages(EFI_SYSTEM_TABLE *system)
+{
+    static uint8_t map[RUNS_MAX];
+    UINTN length = sizeof(map);
+    UINTN key;
+    UINTN size = 0;
+    UINT32 version;
+    uint64_t pages = 0;
+
+    if (system->BootServices->GetMemoryMap(&length, (EFI_MEMORY_DESCRIPTOR *)(void *)map, &key,
+                                           &size, &version) != EFI_SUCCESS) {
+        return 0;
+    }
+    for (UINTN at = 0; at + size <= length; at += size) {
+        EFI_MEMORY_DESCRIPTOR descriptor;
+
+        memcpy(&descriptor, map + at, sizeof(descriptor));
+        if (descriptor.Type == EfiConventionalMemory) {
+            pages += descriptor.NumberOfPages;
+        }
+    }
+    return pages;
+}
+
+/* @options: @length bytes, or NULL: this application's own. */
+static EFI_STATUS start_inside(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, void *options,
+                               uint32_t length)
 {
     EFI_GUID guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
     EFI_LOADED_IMAGE *own;
     EFI_LOADED_IMAGE *other;
     EFI_HANDLE second = NULL;
+    EFI_DEVICE_PATH *path;
     void *interface = NULL;
-    EFI_STATUS status;
+    EFI_STATUS status = system->BootServices->HandleProtocol(image, &guid, &interface);
 
-    console_init(system);
-    status = publish(system);
-    if (status == EFI_SUCCESS) {
-        status = system->BootServices->HandleProtocol(image, &guid, &interface);
+    if (status != EFI_SUCCESS) {
+        return status;
     }
-    if (status == EFI_SUCCESS) {
-        own = interface;
-        status = system->BootServices->LoadImage(FALSE, image, own_path(system, own), inside,
-                                                 (UINTN)(inside_end - inside), &second);
+    own = interface;
+    path = own_path(system, own);
+    status = system->BootServices->LoadImage(FALSE, image, path, inside,
+                                             (UINTN)(inside_end - inside), &second);
+    if (path != own->FilePath) {
+        system->BootServices->FreePool(path);
     }
     if (status == EFI_SUCCESS) {
         status = system->BootServices->HandleProtocol(second, &guid, &interface);
     }
-    if (status == EFI_SUCCESS) {
-        other = interface;
-        other->LoadOptions = own->LoadOptions;
-        other->LoadOptionsSize = own->LoadOptionsSize;
-        status = system->BootServices->StartImage(second, NULL, NULL);
-    } else {
+    if (status != EFI_SUCCESS) {
         console_line("refused: launch secret: not started (status %x)", (uint64_t)status);
+        return status;
     }
-    return status;
+    other = interface;
+    other->LoadOptions = options != NULL ? options : own->LoadOptions;
+    other->LoadOptionsSize = options != NULL ? length : own->LoadOptionsSize;
+    return system->BootServices->StartImage(second, NULL, NULL);
+}
+
+static void start_often(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *runs, uint32_t size)
+{
+    char text[OPTIONS_MAX + 1];
+    CHAR16 options[OPTIONS_MAX + 1];
+    uint32_t at = 0;
+
+    for (uint64_t number = 1; at < size; number++) {
+        uint32_t length = 0;
+        uint64_t before;
+        uint64_t after;
+        EFI_STATUS status;
+
+        for (; at < size && runs[at] != '\n'; at++) {
+            if (length < OPTIONS_MAX) {
+                text[length] = runs[at];
+                options[length++] = (CHAR16)(unsigned char)runs[at];
+            }
+        }
+        at++;
+        text[length] = 0;
+        options[length] = 0;
+        console_line("test: run %u: %s", number, text);
+        before = free_pages(system);
+        status = start_inside(image, system, options, (length + 1) * (uint32_t)sizeof(CHAR16));
+        after = free_pages(system);
+        console_line("test: run %u: status %x, %u pages are missing", number, (uint64_t)status,
+                     before > after ? before - after : 0);
+    }
+    console_line("test: done");
+    for (;;) {
+        system->BootServices->Stall(SECOND);
+    }
+}
+
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+{
+    static char runs[RUNS_MAX];
+    uint16_t selector;
+    uint32_t size;
+    EFI_STATUS status;
+
+    console_init(system);
+    status = publish(system);
+    if (status == EFI_SUCCESS && fw_cfg_find("opt/org.libresume.test/runs", &selector, &size) &&
+        size <= sizeof(runs)) {
+        fw_cfg_read(selector, runs, size);
+        start_often(image, system, runs, size);
+    }
+    return status == EFI_SUCCESS ? start_inside(image, system, NULL, 0) : status;
 }
