@@ -260,7 +260,7 @@ static void test_lookups(void **state)
 static void test_limits(void **state)
 {
     char text[1024];
-    struct json_text json = {NULL};
+    struct json_text json = {.text = NULL};
     size_t at = 0;
     (void)state;
     memset(text, '[', JSON_TEXT_DEPTH_MAX);

@@ -510,7 +510,7 @@ int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_
                            "no description of the device sections at the end of the stream");
     out.json = out.vmdesc + 5;
     out.json_length = stream_be32(tail + out.vmdesc + 1);
-    struct json_text json = {NULL};
+    struct json_text json = {.text = NULL};
     ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &json, error);
     if (ret == 0)
         ret = vmdesc_walk(&out, &json, error);
