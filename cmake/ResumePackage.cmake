@@ -61,6 +61,6 @@ compares the CPU state in files of other monitors too.")
 set(CPACK_PRE_BUILD_SCRIPTS "${PROJECT_SOURCE_DIR}/cmake/FinishDebian.cmake")
 set(CPACK_RESUME_SOURCE "${PROJECT_SOURCE_DIR}")
 set(CPACK_RESUME_OBJCOPY "${CMAKE_OBJCOPY}")
-set(CPACK_RESUME_PACKAGES 
+set(CPACK_RESUME_PACKAGES
     "core=libresume-dev;import=libresume-import-dev;seal=libresume-seal-dev;tools=resumectl")
 include(CPack)

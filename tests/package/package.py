@@ -320,7 +320,11 @@ def with_pkg_config(options, prefix, work, golden):
             ["resume-seal"] * (options.seal == "ON"):
         if ask("--modversion", name) != [options.version]:
             sys.exit(f"package: {name}.pc: its version is not {options.version}")
-        places = [word[2:] for word in ask("--cflags", "--libs", name) if word[:2] in ("-I", "-L")]
+        others = [line.split()[0] for line in run(
+            tool, "--print-requires-private", name, env=environment).splitlines()]
+        others = set(ask("--cflags", "--libs", *others)) if others else set()
+        places = [word[2:] for word in ask("--cflags", "--libs", name)
+                  if word[:2] in ("-I", "-L") and word not in others]
         if not places or any(os.path.commonpath([os.path.realpath(place), prefix]) != prefix
                              for place in places):
             sys.exit(f"package: {name}.pc: it names {places}, not places in {prefix}")
