@@ -34,10 +34,10 @@ def compile_all(gcc, source, flags, level, into):
             "-I", str(source / "lib/src"), "-c", str(path), "-o", str(into / (path.stem + ".o")))
 
 
-def call_graph(into):
+def call_graph(files):
     """({function: bytes}, {function: functions that it calls})"""
     own, calls = {}, {}
-    for path in into.glob("*.ci"):
+    for path in files:
         text = path.read_text(encoding="utf-8")
         for title, label in re.findall(r'^node: \{ title: "([^"]+)" label: "([^"]*)"', text, re.M):
             found = re.search(r"\\n(\d+) bytes \(([^)]*)\)", label)
@@ -160,11 +160,11 @@ def main():
             into = pathlib.Path(work) / level
             into.mkdir()
             compile_all(gcc, source, flags, level, into)
-            stack[level] = deepest(*call_graph(into))
+            stack[level] = deepest(*call_graph(into.glob("*.ci")))
             if level == "-O2":
                 total = sections(size, into)
                 structs = struct_sizes(gcc, source, into)
-    listed = re.findall(r"^\| `(resume_\w+)` \| \d", document, re.M)
+    listed = re.findall(r"^\| `(resume_(?!sealed_|secret_)\w+)` \| \d", document, re.M)
     bound = re.search(r"one\s+of (\d+) KiB", document)
     if len(listed) < 6 or bound is None:
         sys.exit(f"gate: {DOCUMENT}: no table of the calls' stack, or no bound")
@@ -190,4 +190,5 @@ def main():
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
