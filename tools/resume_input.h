@@ -29,7 +29,9 @@ struct resume_input_options {
     bool verify; /* resume_input_image will be asked for a verification */
 };
 
+struct ledger;
 struct resume_image;
+struct verify_options;
 
 /* Owned by the caller; read-only for him. */
 struct resume_input {
@@ -79,8 +81,6 @@ int resume_input_open(struct resume_input *out, const struct resume_input_option
  * resume_input_compare - verify_compare, whatever the input is: the VM that @options->resumed_fd is the
  * capture of is compared with the snapshot.
  */
-struct verify_options;
-struct ledger;
 int resume_input_compare(const struct resume_input *input, const struct verify_options *options,
                          struct ledger *out, struct report_failure *failure);
 

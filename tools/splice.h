@@ -8,6 +8,10 @@
  * pages are inserted as one more part of the RAM section (a later copy of a page replaces an earlier
  * one), and then the device sections follow in the source's order, those of the resumed vCPUs with
  * the target's content.
+ *
+ * With a snapshot image the source is its device part, and the guest's memory is the target's, whose
+ * firmware has loaded it: it is inserted at the same point, in constant memory too, but for a bit for
+ * each page.
  */
 #ifndef RESUME_TOOLS_SPLICE_H
 #define RESUME_TOOLS_SPLICE_H
