@@ -13,6 +13,8 @@ static const char *protection_name(uint32_t protection)
         return "not sealed (XXH3-128)";
     case RESUME_SEALED_CHACHA20_POLY1305:
         return "sealed with ChaCha20-Poly1305";
+    case RESUME_SEALED_AES_256_GCM:
+        return "sealed with AES-256-GCM";
     default:
         return "sealed";
     }
