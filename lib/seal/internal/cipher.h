@@ -33,7 +33,7 @@ void cipher_chacha20_poly1305(const struct cipher_message *message);
 void cipher_aes_256_gcm(const struct cipher_message *message);
 
 /* The same by the instructions AES-NI and PCLMULQDQ, in XMM registers, which must be usable (CR4.OSFXSR).
- * XMM6 to XMM15 are kept. Only where cipher_accelerated says so. */
+ * XMM6 to XMM15 are kept, the others cleared. Only where cipher_accelerated says so. */
 void cipher_aes_256_gcm_accelerated(const struct cipher_message *message);
 
 /* cipher_accelerated - has this CPU all the instructions that it takes? Asks CPUID, which is slow in a

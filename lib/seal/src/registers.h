@@ -4,7 +4,8 @@
 #define RESUME_SEAL_REGISTERS_H
 
 /*
- * registers_keep - call @function with @context, and put XMM6 to XMM15 back to what they were.
+ * registers_keep - call @function with @context, put XMM6 to XMM15 back to what they were, and clear
+ * the others.
  * UEFI's calling convention has a callee keep them, but code that is compiled for general registers
  * only cannot, when firmware calls it and it calls something else.
  */
