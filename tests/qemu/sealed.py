@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 
+import image_park
 from harness import Failure, Settings, Skip, limit
-from image_sources import KEY_GUID, secret_table
+from image_sources import IDENTITY_GUID, KEY_GUID, secret_table
 
 ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support/image_oracle.py")
 SECRET = "opt/org.libresume.test/secret"
@@ -34,11 +35,16 @@ def prepare(machine):
         os.fchmod(file.fileno(), 0o600)
         file.write(os.urandom(32))
     if machine.case.getboolean("secret"):
-        with open(machine.path("key"), "rb") as file:
-            key = file.read()
-        with open(machine.path("secret"), "wb") as file:
-            file.write(secret_table((KEY_GUID, key)))
+        write_secret(machine, bytes(32))
         inject(machine)
+
+
+def write_secret(machine, identity):
+    """The table of launch secrets, with the key and the only image that may be resumed."""
+    with open(machine.path("key"), "rb") as file:
+        key = file.read()
+    with open(machine.path("secret"), "wb") as file:
+        file.write(secret_table((KEY_GUID, key), (IDENTITY_GUID, identity)))
 
 
 def inject(machine):
@@ -67,12 +73,13 @@ def seal(machine, snapshot, turn):
     words = words[(turn - 1) % len(words)]
     image = machine.path(f"vm-{turn}.rsm")
     key = ["--key", machine.path("key")] if "key" in words else []
-    code, _, errors = machine.tool("seal", snapshot, *key, "--compress", words[0], "-o", image)
+    code, text, errors = machine.tool("seal", snapshot, *key, "--compress", words[0], "-o", image)
     if code != 0:
         raise Failure(f"resumectl seal: exit status {code}: {errors.strip()[-300:]}")
     if ("integrity only" in errors) == bool(key):
         raise Failure(f"resumectl seal: what it says of the protection is wrong: {errors[-300:]}")
-    code, text, errors = machine.tool("open", image, *key)
+    identity = text.removeprefix("identity ").strip()
+    code, text, errors = machine.tool("open", image, *key, "--expect-identity", identity)
     if code != 0:
         raise Failure(f"resumectl open: exit status {code}: {errors.strip()[-300:]}")
     said = f"{' '.join(words)}: {os.path.getsize(image) >> 20} MiB"
@@ -85,10 +92,31 @@ def seal(machine, snapshot, turn):
                                    "the rebuilt stream is another")
         os.unlink(rebuilt)
     shutil.rmtree(snapshot)
+    if machine.case.get("less") and turn == 1:
+        said += ", " + refused(machine, image, bool(key))
     if machine.case.getboolean("secret"):
-        # The firmware has it from the table; the host's tools have none.
+        write_secret(machine, bytes.fromhex(identity))
+        # The firmware has the key from the table; the host's tools have none.
         key = ["--efi", os.path.join(Settings.secret_applications, "launch-secret-resume.efi")]
+    elif turn == 1:
+        key = [*key, "--expect-identity", identity]
     return image, key, said
+
+
+def refused(machine, image, sealed):
+    """Start the firmware with less RAM than the guest had: it has to refuse with the first address that it
+    lacks. Returns what it says."""
+    ram = machine.case["less"]
+    scene = image_park.Scene(key=sealed, target={"ram": ram})
+    lacks = int(ram.removesuffix("M")) << 20
+    machine.spawn(image_park.target_command(machine, scene, image), "less")
+    image_park.wait_said(machine, 120, "libresume: refused: this machine: the physical address is not "
+                         f"reachable: RAM of this machine at {lacks:#x} ",
+                         r"libresume: (parked|fault|back to).*\n")
+    machine.process.terminate()
+    machine.ended(30, "the machine with less RAM")
+    machine.console.wait_closed(10, "its console")
+    return f"refused with {ram}"
 
 
 def check_said(machine, turn):
