@@ -23,13 +23,13 @@ class Shown:
         bar = BAR.search(text)
         if bar and self.terminal:
             self.bar = text
-            print(f"\r      {text}", end="", flush=True)
+            print(f"\r      UEFI | {text}", end="", flush=True)
         elif bar:
             if int(bar.group(1)) // 10 != self.tenth:
-                print(f"      {text}", flush=True)
+                print(f"      UEFI | {text}", flush=True)
             self.tenth = int(bar.group(1)) // 10
         elif text.startswith("libresume: "):
-            print(("\n" if self.bar else "") + "      " + text.removeprefix("libresume: "), flush=True)
+            print(("\n" if self.bar else "") + "      UEFI | " + text.removeprefix("libresume: "), flush=True)
             self.bar = None
 
 
