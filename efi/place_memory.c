@@ -44,7 +44,7 @@ struct dxe_services {
 
 static const EFI_MEMORY_DESCRIPTOR *descriptor_at(const struct memory_map *map, UINTN at)
 {
-    return (const EFI_MEMORY_DESCRIPTOR *)((const uint8_t *)map->descriptors + at);
+    return (const EFI_MEMORY_DESCRIPTOR *)((uintptr_t)map->descriptors + at);
 }
 
 static uint64_t first_frame(const EFI_MEMORY_DESCRIPTOR *descriptor)
