@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""make_libvirt.py OUTPUT: has libvirt save the same small machine as make_containers.py (isapc, 16 MiB,
-firmware that only halts), once it has halted, packed with gzip. OUTPUT is as libvirt wrote it, with the
-path of a temporary directory in its XML."""
+"""make_libvirt.py OUTPUT: has libvirt save the same small machine as make_containers.py (isapc,
+16 MiB, firmware that only halts), once it has halted, packed with gzip. OUTPUT is as libvirt wrote
+it, with the path of a temporary directory in its XML."""
 import configparser
 import os
 import shutil

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
- * libvirt's save files. One sample is as libvirt 9.0 wrote it (tests/support/make_libvirt.py). In the
- * others the stream is QEMU 7.2's and the packing that of the programs which libvirt runs; header and
- * XML are built from libvirt's source (tests/support/make_containers.py).
+ * libvirt's save files. One sample is as libvirt 9.0 wrote it (tests/support/make_libvirt.py). In
+ * the others the stream is QEMU 7.2's and the packing that of the programs which libvirt runs;
+ * header and XML are built from libvirt's source (tests/support/make_containers.py).
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
