@@ -11,7 +11,7 @@
 
 #define TIMEOUT_DEFAULT_S 120
 #define TIMEOUT_VCPU_S 15
-#define TIMEOUT_IMAGE (UINT64_C(4) << 20) /* bytes that take a second at most */
+#define TIMEOUT_IMAGE (UINT64_C(1) << 20) /* bytes in a second, on a busy host without KVM */
 #define TIMEOUT_MAX_S 86400
 
 enum {
@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
      1},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Limit for each thing that is waited for: the target to be parked, the stream to be loaded, "
-     "the landing (default 120, 15 more for each further vCPU, and one for each 4 MiB of an image)",
+     "the landing (default 120, 15 more for each further vCPU, and one for each MiB of an image)",
      1},
     {"key", 'k', "FILE", 0,
      "The key that the image was sealed with: it is used here, and firmware gets it as a fw_cfg "
