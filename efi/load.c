@@ -35,7 +35,11 @@ EFI_STATUS load_allocate(EFI_SYSTEM_TABLE *system, struct image *image, uint64_t
     load->image = image;
     load->chunk_bytes = chunk;
     load->worker_count = processors < LOAD_WORKERS ? (uint32_t)processors : LOAD_WORKERS;
-    load->memory_length = LOAD_SLOTS * slot + load->worker_count * worker;
+    load->slot_count = LOAD_SLOTS;
+    while (load->slot_count > 2 && load->slot_count * slot > LOAD_MEMORY) {
+        load->slot_count--;
+    }
+    load->memory_length = load->slot_count * slot + load->worker_count * worker;
     status = memory_allocate_data(system, load->memory_length, &load->memory_pa);
     if (status != EFI_SUCCESS) {
         load->memory_pa = 0;
@@ -44,7 +48,7 @@ EFI_STATUS load_allocate(EFI_SYSTEM_TABLE *system, struct image *image, uint64_t
         return status;
     }
     at = load->memory_pa;
-    for (uint32_t i = 0; i < LOAD_SLOTS; i++) {
+    for (uint32_t i = 0; i < load->slot_count; i++) {
         load->slots[i].own = (uint8_t *)at;
         at += slot;
     }
@@ -62,6 +66,7 @@ void load_free(EFI_SYSTEM_TABLE *system, struct load *load)
         memory_free(system, load->memory_pa, load->memory_length);
     }
     resume_sealed_wipe(load, sizeof(*load));
+    load_work_wipe_stack();
 }
 
 /* ---- Reading ---- */
@@ -146,7 +151,7 @@ static EFI_STATUS read_and_work(struct load *load)
     EFI_STATUS status = EFI_SUCCESS;
 
     while (status == EFI_SUCCESS && load->read_next < chunks && !load_work_failed(load)) {
-        struct load_slot *slot = &load->slots[load->batch % LOAD_SLOTS];
+        struct load_slot *slot = &load->slots[load->batch % load->slot_count];
 
         if (atomic_load_explicit(&slot->left, memory_order_acquire) == 0) {
             status = fill(load, slot);
@@ -164,7 +169,7 @@ static EFI_STATUS read_and_work(struct load *load)
 
 static int all_done(const struct load *load)
 {
-    for (uint32_t i = 0; i < LOAD_SLOTS; i++) {
+    for (uint32_t i = 0; i < load->slot_count; i++) {
         if (atomic_load_explicit(&load->slots[i].left, memory_order_acquire) != 0) {
             return 0;
         }
@@ -194,6 +199,8 @@ EFI_STATUS load_run(EFI_SYSTEM_TABLE *system, struct load *load,
     int started;
     EFI_STATUS status;
 
+    /* It would end a program that a boot manager has started after five minutes. */
+    system->BootServices->SetWatchdogTimer(0, 0, 0, NULL);
     load->plan = plan;
     load->position = header->data;
     progress_begin(&load->progress, system, header->content * PAGE);

@@ -21,10 +21,11 @@
 #include "progress.h"
 
 /* What has been measured, or is to be, in one place (tests/bench). */
-#define LOAD_SLOTS 8u                  /* reads that are not yet worked off */
-#define LOAD_READ (UINT64_C(1) << 20)  /* bytes at a time, or a chunk where that is more */
-#define LOAD_WORKERS 16u               /* processors that take part, at most */
-#define LOAD_CLEAR_PAGES UINT64_C(256) /* cleared at a time */
+#define LOAD_READ (UINT64_C(1) << 20)    /* bytes at a time, or a chunk where that is more */
+#define LOAD_SLOTS 8u                    /* reads that are not yet worked off, at most */
+#define LOAD_MEMORY (UINT64_C(12) << 20) /* bytes for them; two there are always */
+#define LOAD_WORKERS 16u                 /* processors that take part, at most */
+#define LOAD_CLEAR_PAGES UINT64_C(256)   /* cleared at a time */
 
 /* Some chunks that are in memory. */
 struct load_slot {
@@ -47,6 +48,7 @@ struct load {
     uint64_t memory_pa;
     uint64_t memory_length;
     uint64_t chunk_bytes; /* of the longest chunk */
+    uint32_t slot_count;
     uint32_t worker_count;
 
     /* Of the processor that reads. */
@@ -92,7 +94,8 @@ EFI_STATUS load_allocate(EFI_SYSTEM_TABLE *system, struct image *image, uint64_t
 EFI_STATUS load_run(EFI_SYSTEM_TABLE *system, struct load *load,
                     const struct resume_placement *plan);
 
-/* load_free - wipe and free its memory. A zeroed one is fine. */
+/* load_free - wipe and free its memory, and wipe what the work has left on the stack. A zeroed one is
+ * fine. */
 void load_free(EFI_SYSTEM_TABLE *system, struct load *load);
 
 #endif

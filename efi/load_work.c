@@ -5,6 +5,8 @@
 #include "runtime.h"
 
 #define PAGE ((uint64_t)RESUME_SEALED_PAGE)
+#define STACK_USED                                                                                 \
+    4096 /* docs/INTEGRATION.md: what opening a chunk takes, and the functions here */
 
 /* ---- Who does what: handed out under a lock, piece by piece ---- */
 
@@ -33,7 +35,7 @@ static void unlock(struct load *load)
 static int take_chunk(struct load *load, struct piece *out)
 {
     if (load->chunk_next == load->chunk_end) {
-        const struct load_slot *slot = &load->slots[load->taken % LOAD_SLOTS];
+        const struct load_slot *slot = &load->slots[load->taken % load->slot_count];
 
         if (load->taken == load->ready) {
             return 0;
@@ -43,7 +45,7 @@ static int take_chunk(struct load *load, struct piece *out)
         load->taken++;
     }
     *out = (struct piece){.kind = CHUNK,
-                          .slot = &load->slots[(load->taken - 1) % LOAD_SLOTS],
+                          .slot = &load->slots[(load->taken - 1) % load->slot_count],
                           .chunk = load->chunk_next++};
     return 1;
 }
@@ -249,6 +251,13 @@ int load_work_one(struct load *load, struct load_worker *worker)
     return 1;
 }
 
+__attribute__((noinline)) void load_work_wipe_stack(void)
+{
+    uint8_t below[STACK_USED];
+
+    resume_sealed_wipe(below, sizeof(below));
+}
+
 void EFIAPI load_work_processor(void *argument)
 {
     struct load *load = argument;
@@ -265,4 +274,5 @@ void EFIAPI load_work_processor(void *argument)
             do_piece(load, &load->workers[number], &piece);
         }
     }
+    load_work_wipe_stack();
 }

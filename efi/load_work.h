@@ -20,6 +20,9 @@ int load_work_failed(const struct load *load);
 /* load_work_one - do one piece of work. Returns 0 when there is none now. */
 int load_work_one(struct load *load, struct load_worker *worker);
 
+/* load_work_wipe_stack - overwrite what the work has left below: pieces of keys and of the guest. */
+void load_work_wipe_stack(void);
+
 /* load_work_processor - what the other processors do until all is done. @load: struct load. */
 void EFIAPI load_work_processor(void *load);
 
