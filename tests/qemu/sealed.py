@@ -3,6 +3,7 @@
 verified, taken apart again and compared with the snapshot, which is then removed; what is resumed comes
 from the image."""
 
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from harness import Failure, Settings, Skip, limit
 from image_sources import IDENTITY_GUID, KEY_GUID, secret_table
 
 ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support/image_oracle.py")
+DIFFERENT = 4  # exit status
 SECRET = "opt/org.libresume.test/secret"
 
 
@@ -100,7 +102,26 @@ def seal(machine, snapshot, turn):
         key = ["--efi", os.path.join(Settings.secret_applications, "launch-secret-resume.efi")]
     elif turn == 1:
         key = [*key, "--expect-identity", identity]
+    if machine.case.get("spoil") and turn == 1:
+        said += ", " + spoiled(machine, image, key)
     return image, key, said
+
+
+def spoiled(machine, image, options):
+    """Resume with a wrong byte planted in the guest's memory: --verify has to find it, and nothing else."""
+    wish = machine.case["spoil"]
+    ledger = machine.path("spoiled.json")
+    code, _, errors = machine.tool("resume", image, *options, "--verify", "--json", ledger,
+                                   "--inject", "ram:" + wish, "--", *machine.command(), seconds=240,
+                                   name="spoiled")
+    if code != DIFFERENT:
+        raise Failure(f"{wish} was planted: exit status {code}: {errors.strip()[-300:]}")
+    with open(ledger, encoding="utf-8") as file:
+        found = json.load(file)
+    if [found[key]["unexpected"] for key in ("cpu_fields", "device_fields", "pages")] != [0, 0, 1]:
+        raise Failure(f"{wish} was planted, the verification found something else: {ledger}")
+    machine.console.wait_closed(10, "the spoiled VM's console")
+    return f"{wish} found"
 
 
 def refused(machine, image, sealed):
