@@ -11,15 +11,17 @@
 
 #include "snapshot_guest.h"
 
+/* Not closed: that would remove it. */
+static struct guest *guest;
+
 static void make(void **state)
 {
-    struct guest *guest = guest_open(4);
     (void)state;
+    guest = guest_open(4);
     guest_sleep(guest, 0);
     guest_sleep(guest, 2);
     assert_int_equal(guest_snapshot(guest), 0);
     guest_save(guest);
-    /* Not closed: that would remove it. */
     printf("%s\n", guest->directory);
 }
 
