@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "protect.h"
+#include "resume_arguments.h"
 #include "resume_input.h"
 #include "seal.h"
 #include "sealed.h"
@@ -338,6 +339,20 @@ static void damage_to_what_the_host_reads_is_found(void **state)
     free(data);
 }
 
+/* 120 s, 15 more for each further vCPU, and one for each MiB of an image, up to a day; or what was asked
+ * for. */
+static void limits_grow_with_the_image(void **state)
+{
+    const struct resume_arguments none = {.timeout_s = 0};
+    const struct resume_arguments given = {.timeout_s = 7};
+    (void)state;
+    assert_int_equal(resume_arguments_timeout(&none, 1, 0), 120000);
+    assert_int_equal(resume_arguments_timeout(&none, 4, 0), 165000);
+    assert_int_equal(resume_arguments_timeout(&none, 4, UINT64_C(10) << 20), 175000);
+    assert_int_equal(resume_arguments_timeout(&none, 1, UINT64_MAX), 86400000);
+    assert_int_equal(resume_arguments_timeout(&given, 4, UINT64_C(10) << 20), 7000);
+}
+
 #define IMAGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -351,6 +366,7 @@ int main(void)
         IMAGE_TEST(options_of_an_image_are_none_of_a_directory),
         IMAGE_TEST(facts_have_to_agree_with_the_structures),
         IMAGE_TEST(damage_to_what_the_host_reads_is_found),
+        cmocka_unit_test(limits_grow_with_the_image),
     };
     return cmocka_run_group_tests_name("resume image", tests, NULL, NULL);
 }
