@@ -39,6 +39,8 @@ static const struct {
     {4086, "SWAPSPACE2", 10, NULL},
     {0, "PAGEDU64", 8, "Windows crash dump"},
     {0, "PAGEDUMP", 8, "Windows crash dump"},
+    {0, "RSMIMAGE", 8, "libresume snapshot image"},
+    {8, "RSMIMAGE", 8, NULL},
 };
 
 static void refuses_each_by_its_name(void **state)
@@ -55,6 +57,8 @@ static void refuses_each_by_its_name(void **state)
         if (cases[i].title != NULL &&
             (ret != RESUME_EUNSUPPORTED || strstr(error.why, cases[i].title) == NULL))
             fail_msg("case %zu is not %s: %d, %s", i, cases[i].title, ret, error.why);
+        if (cases[i].title != NULL)
+            assert_true(strlen(error.hint) > 0);
         bytes_free(&bytes);
     }
 }

@@ -133,8 +133,7 @@ static int open_format(struct resume_import *import, const char *name,
         return ret;
     const struct importer *importer = import->importer;
     if (importer->open == NULL)
-        return import_fail(error, RESUME_EUNSUPPORTED, 0, import->path,
-                           "convert it to a format that is read; see docs/FORMATS.md",
+        return import_fail(error, RESUME_EUNSUPPORTED, 0, import->path, importer->hint,
                            "this is a %s, which is recognised but not read",
                            importer->format.title);
     if (import->input.part != NULL && !importer->has_parts)

@@ -44,6 +44,7 @@ static int probe_vmware(const struct import_input *input)
 
 const struct importer import_vmware = {
     .format = {.name = "vmware", .title = "VMware suspend or snapshot state (.vmss, .vmsn)"},
+    .hint = "VMware's vmss2core makes a core file of it, which is read",
     .probe = probe_vmware,
 };
 
@@ -61,6 +62,7 @@ static int probe_virtualbox(const struct import_input *input)
 
 const struct importer import_virtualbox = {
     .format = {.name = "virtualbox", .title = "VirtualBox saved state (.sav)"},
+    .hint = "resume the machine and use VBoxManage debugvm dumpvmcore",
     .probe = probe_virtualbox,
 };
 
@@ -78,6 +80,7 @@ static int probe_hyperv(const struct import_input *input)
 
 const struct importer import_hyperv = {
     .format = {.name = "hyperv", .title = "Hyper-V saved state (.vmrs)"},
+    .hint = "use Microsoft's saved-state dump provider",
     .probe = probe_hyperv,
 };
 
@@ -94,6 +97,7 @@ static int probe_hiberfil(const struct import_input *input)
 
 const struct importer import_hiberfil = {
     .format = {.name = "hiberfil", .title = "Windows hibernation file (hiberfil.sys)"},
+    .hint = "only Windows itself reads it",
     .probe = probe_hiberfil,
 };
 
@@ -112,6 +116,7 @@ static int probe_swsusp(const struct import_input *input)
 
 const struct importer import_swsusp = {
     .format = {.name = "linux-hibernation", .title = "Linux hibernation image in a swap area"},
+    .hint = "only the kernel that wrote it reads it",
     .probe = probe_swsusp,
 };
 
@@ -128,5 +133,22 @@ static int probe_crashdump(const struct import_input *input)
 
 const struct importer import_crashdump = {
     .format = {.name = "windows-dump", .title = "Windows crash dump"},
+    .hint = "use Windows' debuggers",
     .probe = probe_crashdump,
+};
+
+static const struct signature signatures_image[] = {
+    {0, 8, "RSMIMAGE"},
+    {0, 0, NULL},
+};
+
+static int probe_image(const struct import_input *input)
+{
+    return probe_any(input, signatures_image);
+}
+
+const struct importer import_image = {
+    .format = {.name = "image", .title = "libresume snapshot image, sealed or not"},
+    .hint = "resumectl open verifies it and says what is in it, resumectl resume resumes it",
+    .probe = probe_image,
 };

@@ -74,7 +74,8 @@ struct import_input {
 /* One format. All functions but probe get what open has made as @state. */
 struct importer {
     struct resume_import_format format;
-    int has_parts; /* takes "PATH#PART", in import_input's part */
+    const char *hint; /* for a format that is only recognised: how to get at its contents */
+    int has_parts;    /* takes "PATH#PART", in import_input's part */
     /*
      * How sure is it that this is the format: 0 not at all, 1 to 99 a guess, 100 it says so itself.
      * Reads little (some KiB); must not fail. Importers of text are asked like all others.
