@@ -99,7 +99,23 @@ static void repair(uint8_t *image, size_t length)
                   sizeof(header.raw), structures, plain, structures + plain);
 }
 
-/* State, plan and places of an image that can be opened. */
+/* Every byte of the changes, each of which has to be in the structures and in the device part. */
+static void read_changes(const struct resume_sealed *image)
+{
+    const uint64_t length = image->header->part_length[RESUME_SEALED_PART_CHANGES];
+    struct resume_sealed_change change;
+    volatile uint8_t last = 0;
+    for (uint64_t at = 0; at < length;) {
+        at = resume_sealed_change(image, at, &change);
+        if (at > length || change.removed > image->header->devices_length - change.offset)
+            abort();
+        for (uint32_t i = 0; i < change.added; i++)
+            last = change.bytes[i];
+    }
+    (void)last;
+}
+
+/* State, plan, changes and places of an image that can be opened. */
 static void place(uint8_t *bytes, size_t length, uint32_t variant)
 {
     struct sealed_fake fake = {.data = bytes, .length = length};
@@ -113,6 +129,7 @@ static void place(uint8_t *bytes, size_t length, uint32_t variant)
     if (structures != NULL &&
         resume_sealed_open(&image, &source, &header, NULL, NULL, structures,
                            (size_t)header.structures_length, NULL) == RESUME_OK) {
+        read_changes(&image);
         (void)sealed_place(&image, variant);
         resume_sealed_close(&image);
     }
