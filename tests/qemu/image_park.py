@@ -51,6 +51,8 @@ SCENES = {
     "park-probe-8": Scene(**PROBE | {"variant": "smp-la57", "smp": 8, "cpu": "max"}, where="file"),
     "park-unsealed": Scene(**PROBE, key=False, where="fw_cfg", seal=("--compress", "none"), says=(
         r"warning: image: NOT SEALED, integrity only: .*",)),
+    # Half of the RAM above 4 GiB.
+    "park-high": Scene(**PROBE | {"machine": "q35,max-ram-below-4g=256M"}),
     # Machines whose firmware has another memory map than the source's.
     "park-more-ram": Scene(**PROBE, target={"ram": "768M"}),
     "park-more-devices": Scene(**PROBE, target={
