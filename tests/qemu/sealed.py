@@ -20,8 +20,9 @@ SECRET = "opt/org.libresume.test/secret"
 
 
 def images_of(case):
-    """For each image of a case, one after the other, what is said of it: none, lz4 or zstd, and "key" if
-    it is sealed. When there are more resumes they come again."""
+    """For each image of a case, one after the other, what is said of it: none, lz4 or zstd, "key" if it is
+    sealed, and "aes" if by AES-256-GCM, where the default is the other cipher. When there are more resumes
+    they come again."""
     return [text.split() for text in case.get("seal", "").split(";") if text.strip()]
 
 
@@ -75,7 +76,9 @@ def seal(machine, snapshot, turn):
     words = words[(turn - 1) % len(words)]
     image = machine.path(f"vm-{turn}.rsm")
     key = ["--key", machine.path("key")] if "key" in words else []
-    code, text, errors = machine.tool("seal", snapshot, *key, "--compress", words[0], "-o", image)
+    cipher = ["--cipher", "aes-256-gcm"] if "aes" in words else []
+    code, text, errors = machine.tool("seal", snapshot, *key, *cipher, "--compress", words[0], "-o",
+                                      image)
     if code != 0:
         raise Failure(f"resumectl seal: exit status {code}: {errors.strip()[-300:]}")
     if ("integrity only" in errors) == bool(key):
