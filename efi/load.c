@@ -137,11 +137,19 @@ static EFI_STATUS fill(struct load *load, struct load_slot *slot)
     return EFI_SUCCESS;
 }
 
+static uint64_t memory_done(const struct load *load)
+{
+    return atomic_load_explicit(&load->pages_done, memory_order_relaxed) * PAGE;
+}
+
+static uint64_t image_done(const struct load *load)
+{
+    return load->position - load->image->header.data;
+}
+
 static void show(struct load *load)
 {
-    progress_update(&load->progress,
-                    atomic_load_explicit(&load->pages_done, memory_order_relaxed) * PAGE,
-                    load->position - load->image->header.data);
+    progress_update(&load->progress, memory_done(load), image_done(load));
 }
 
 /* All that the processor with the firmware does: read when there is room, else work like the others. */
@@ -179,9 +187,8 @@ static int all_done(const struct load *load)
 
 static void report(struct load *load, uint32_t workers)
 {
-    const struct resume_sealed_header *header = &load->image->header;
-    const uint64_t memory = header->content * PAGE;
-    const uint64_t read = load->position - header->data;
+    const uint64_t memory = memory_done(load);
+    const uint64_t read = image_done(load);
     const uint64_t passed = progress_end(&load->progress, memory, read);
 
     console_line("loaded: %u bytes of memory from %u bytes of the image in %u ms on %u processors: "
@@ -221,7 +228,7 @@ EFI_STATUS load_run(EFI_SYSTEM_TABLE *system, struct load *load,
         report(load, workers);
         return EFI_SUCCESS;
     }
-    progress_end(&load->progress, 0, 0);
+    progress_end(&load->progress, memory_done(load), image_done(load));
     if (status != EFI_SUCCESS) {
         image_source_complain(&load->image->source);
         return status;

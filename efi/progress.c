@@ -6,7 +6,7 @@
 
 #define UPDATES_PER_SECOND 4
 #define MEASURED_MICROSECONDS 10000
-#define BAR 32
+#define BAR 20 /* the whole line has less than 80 columns */
 
 /* A line that is put together. */
 struct line {
