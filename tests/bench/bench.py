@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests/qemu"))
 import inspections  # noqa: E402
 import instructions  # noqa: E402
+import loads  # noqa: E402
 import seals  # noqa: E402
 from guests import guest_of  # noqa: E402
 from harness import Failure, Machine, Patience, Qmp, Settings, limit  # noqa: E402
@@ -333,8 +334,11 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build/release"))
     parser.add_argument("--guest", default=os.path.join(ROOT, "build/guest"))
     parser.add_argument("--logs", default=os.path.join(ROOT, "build/bench"))
+    parser.add_argument("--application", metavar="FILE", help="reads an image, and starts resume.efi",
+                        default=os.path.join(ROOT, "build/dev/tests/qemu/secret/"
+                                             "launch-secret-resume.efi"))
     parser.add_argument("--only", default=None,
-                        choices=("splice", "firmware", "trampoline", "instructions", "inspect"))
+                        choices=("splice", "firmware", "load", "trampoline", "instructions", "inspect"))
     parser.add_argument("--analyze-migration", metavar="FILE",
                         help="QEMU's script of this name, to compare inspect with")
     arguments = parser.parse_args()
@@ -351,6 +355,8 @@ def main():
                     seals.bench_seal(Settings.resumectl, snapshot, arguments.rounds, Settings.logs)
         if arguments.only in (None, "firmware"):
             bench_firmware(arguments.rounds)
+        if arguments.only in (None, "load"):
+            loads.bench_loads(case_of, arguments.application, arguments.rounds)
         if arguments.only in (None, "trampoline"):
             bench_trampoline(arguments.build)
         if arguments.only in (None, "instructions"):

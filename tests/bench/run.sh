@@ -18,7 +18,8 @@ esac
 steps_init build/bench/logs
 build_all()
 {
-    cmake --preset release && cmake --build --preset release
+    cmake --preset release && cmake --build --preset release &&
+        cmake --preset dev && cmake --build --preset dev --target launch-secret-resume_efi
 }
 step "Install what is missing" 10 cmake/setup-debian.sh --build --qemu --kernel
 step "Build (release)" 20 build_all

@@ -11,11 +11,14 @@
  *   libresume: test: run N: status S, P pages are missing    (once the application has come back)
  *   libresume: test: done
  *
- * Then it waits for the machine to be ended, so that its memory can be looked at.
+ * Then it waits for the machine to be ended, so that its memory can be looked at. Where a line begins with
+ * the word "raw", the image is only read (raw-read.h).
  */
 #include <console.h>
 #include <fw_cfg.h>
 #include <runtime.h>
+
+#include "raw-read.h"
 
 #define PAGE_SIZE 4096u
 #define SECRET_MAX 65536u
@@ -181,6 +184,31 @@ static EFI_STATUS start_inside(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, void 
     return system->BootServices->StartImage(second, NULL, NULL);
 }
 
+/* Reads the image, with these load options in place of this application's own. */
+static EFI_STATUS start_raw(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, void *options,
+                            uint32_t length)
+{
+    EFI_GUID guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+    EFI_LOADED_IMAGE *own;
+    void *interface = NULL;
+    void *kept;
+    uint32_t kept_length;
+    EFI_STATUS status = system->BootServices->HandleProtocol(image, &guid, &interface);
+
+    if (status != EFI_SUCCESS) {
+        return status;
+    }
+    own = interface;
+    kept = own->LoadOptions;
+    kept_length = own->LoadOptionsSize;
+    own->LoadOptions = options;
+    own->LoadOptionsSize = length;
+    raw_read(image, system);
+    own->LoadOptions = kept;
+    own->LoadOptionsSize = kept_length;
+    return EFI_SUCCESS;
+}
+
 static void start_often(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *runs, uint32_t size)
 {
     char text[OPTIONS_MAX + 1];
@@ -204,7 +232,11 @@ static void start_often(EFI_HANDLE image, EFI_SYSTEM_TABLE *system, const char *
         options[length] = 0;
         console_line("test: run %u: %s", number, text);
         before = free_pages(system);
-        status = start_inside(image, system, options, (length + 1) * (uint32_t)sizeof(CHAR16));
+        if (memcmp(text, "raw ", 4) == 0) {
+            status = start_raw(image, system, options, (length + 1) * (uint32_t)sizeof(CHAR16));
+        } else {
+            status = start_inside(image, system, options, (length + 1) * (uint32_t)sizeof(CHAR16));
+        }
         after = free_pages(system);
         console_line("test: run %u: status %x, %u pages are missing", number, (uint64_t)status,
                      before > after ? before - after : 0);
