@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Firmware puts a guest's memory back from an image: a Linux guest is stopped, all its memory is read
+"""Firmware puts a guest's memory back from an image: a guest is stopped, all its memory is read
 through QEMU's monitor, a snapshot is taken and sealed. Then OVMF starts with resume.efi and the image,
 until the vCPUs are parked, and all memory is read once more: every byte has to be what it was, but for
 the home, and for [0xA0000, 0x100000), which the chipset shows something else in.
@@ -33,6 +33,7 @@ class Scene(NamedTuple):
     smp: int = 1
     cpu: str = "qemu64"
     ram: str = "512M"
+    firmware: str = "bios"
     programs: str = ""
     seal: tuple = ()         # options of resumectl seal
     key: bool = True
@@ -46,7 +47,7 @@ SCENES = {
     "park-linux-1": Scene(where="file", seal=("--compress", "zstd")),
     "park-linux-2": Scene(machine="pc", smp=2, cpu="Haswell", programs="cpus threads"),
     "park-probe-2": Scene(**PROBE, seal=("--compress", "none")),
-    "park-probe-4": Scene(**PROBE | {"machine": "pc", "smp": 4}),
+    "park-probe-4": Scene(**PROBE | {"machine": "pc", "smp": 4, "firmware": "pflash"}),
     # With five levels of paging in the guest, and four in the firmware.
     "park-probe-8": Scene(**PROBE | {"variant": "smp-la57", "smp": 8, "cpu": "max"}, where="file"),
     "park-unsealed": Scene(**PROBE, key=False, where="fw_cfg", seal=("--compress", "none"), says=(
@@ -171,8 +172,11 @@ def target_command(machine, scene, image):
     words = iter(machine.command(**scene.target))
     cleaned = []
     for word in words:
-        if word in ("-kernel", "-initrd", "-append", "-drive"):
+        if word in ("-kernel", "-initrd", "-append"):
             next(words)
+        elif word == "-drive":
+            drive = next(words)
+            cleaned += [word, drive] if "if=pflash" in drive else []
         else:
             cleaned.append(word)
     options = "image=" + {"partition": "partition", "file": "file:\\vm.rsm",
@@ -254,7 +258,8 @@ def new_machine(name, scene):
     parser = configparser.ConfigParser()
     parser.read_dict({"case": {
         "guest": scene.guest, "variant": scene.variant, "machine": scene.machine,
-        "smp": str(scene.smp), "cpu": scene.cpu, "ram": scene.ram, "programs": scene.programs}})
+        "smp": str(scene.smp), "cpu": scene.cpu, "ram": scene.ram,
+        "firmware": scene.firmware, "programs": scene.programs}})
     return Machine("image-" + name, parser["case"])
 
 
