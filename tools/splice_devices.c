@@ -174,20 +174,14 @@ static int describe_device(const struct splice *splice, size_t index, json_t *th
     return ret;
 }
 
-/* The description at the end of a stream. NULL when memory runs out, or when it is no valid JSON. */
-static json_t *read_description(const struct vmdesc *desc)
-{
-    return json_loadb((const char *)desc->tail + desc->json, desc->json_length, 0, NULL);
-}
-
 /*
  * The description with the target's devices where they are the target's. NULL when it cannot be had.
  * @ret_changed: is it another one than the source's?
  */
 static json_t *describe(const struct splice *splice, bool *ret_changed)
 {
-    json_t *root = read_description(&splice->desc);
-    json_t *target_root = read_description(&splice->options->parked->desc);
+    json_t *root = vmdesc_description(&splice->desc);
+    json_t *target_root = vmdesc_description(&splice->options->parked->desc);
     const json_t *our_devices = json_object_get(target_root, "devices");
     json_t *their_devices = json_object_get(root, "devices");
     json_t *devices = json_array();
