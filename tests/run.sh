@@ -21,7 +21,7 @@ Installs what is missing (Debian packages, with sudo when not root), builds, and
                 registers in all of them; libvirt saves two VMs itself
   matrix        Linux on some combinations of QEMU, OVMF, kernel, CPU, vCPUs, machine and RAM; what
                 Debian 12 does not have is unpacked in build/cache/next, not installed
-  demo          examples/demo.sh
+  demo          examples/demo.sh, from a snapshot and from a sealed image
 Takes less than 45 minutes on two cores without KVM. A second run needs no network.
 
   --quick       the host tests only: no QEMU, no guest kernel
@@ -182,11 +182,14 @@ if [ $quick = no ]; then
     matrix
 
     title "Demo"
-    if step "Run examples/demo.sh" 120 examples/demo.sh; then
-        record "Demo" 1 0 0
-    else
-        record "Demo" 0 1 0
-    fi
+    for options in "" " --sealed"; do
+        # shellcheck disable=SC2086
+        if step "Run examples/demo.sh$options" 120 examples/demo.sh $options; then
+            record "Demo$options" 1 0 0
+        else
+            record "Demo$options" 0 1 0
+        fi
+    done
 fi
 
 title "Summary"
