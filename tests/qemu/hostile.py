@@ -327,7 +327,7 @@ def fewer_vcpus(parts):
 
 
 def less_ram(parts):
-    return one(parts, "a machine of less RAM", "home", fw_cfg={KEY_FILE: KEY},
+    return one(parts, "a machine of less RAM", "this machine", fw_cfg={KEY_FILE: KEY},
                changes={"ram": "192M"})
 
 
