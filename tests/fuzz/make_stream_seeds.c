@@ -134,10 +134,10 @@ static const char manifest[] =
 
 /* A snapshot directory as fuzz_import_snapshot takes it. */
 static int write_snapshot(const char *directory, const char *name, const char *blob,
-                          const struct builder *b)
+                          const char *text, const struct builder *b)
 {
     static uint8_t data[1 << 17];
-    const size_t described = sizeof(manifest) - 1;
+    const size_t described = strlen(text);
     FILE *file = fopen(blob, "rb");
     size_t length = file != NULL ? fread(data + 5, 1, 1 << 15, file) : 0;
     if (length == 0 || fclose(file) != 0) {
@@ -152,7 +152,7 @@ static int write_snapshot(const char *directory, const char *name, const char *b
     data[3] = (uint8_t)described;
     data[4] = (uint8_t)(described >> 8);
     length += 5;
-    memcpy(data + length, manifest, described);
+    memcpy(data + length, text, described);
     memcpy(data + length + described, b->data, b->length);
     return write_seed(directory, name, data, length + described + b->length);
 }
@@ -179,12 +179,23 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "vcpu_devices", b.data + b.devices_at, b.length - b.devices_at);
     failed |= write_description(argv[1], "vcpu_description", &b);
     if (snapshots != NULL)
-        failed |= write_snapshot(snapshots, "plain", argv[3], &b);
+        failed |= write_snapshot(snapshots, "plain", argv[3], manifest, &b);
     build_free(&b);
     build_mapped(&b);
     failed |= write_seed(argv[1], "mapped", b.data, b.length);
     if (snapshots != NULL)
-        failed |= write_snapshot(snapshots, "mapped", argv[3], &b);
+        failed |= write_snapshot(snapshots, "mapped", argv[3], manifest, &b);
+    build_free(&b);
+    /* No vCPU is decoded from a snapshot's stream: one field will do. */
+    build_header(&b, "pc-q35-10.0");
+    build_small_ram(&b, 2);
+    build_device(&b, "cpu", "cpu", 0, 12);
+    build_field(&b, "env.eip", "uint64", 8, 0);
+    build_device_end(&b);
+    build_finish(&b);
+    if (snapshots != NULL)
+        failed |= write_snapshot(snapshots, "small", argv[3], manifest, &b) |
+                  write_snapshot(snapshots, "small_damaged", argv[3], manifest + 1, &b);
     build_free(&b);
     return failed;
 }
