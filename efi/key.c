@@ -146,3 +146,10 @@ EFI_STATUS key_load_identity(EFI_SYSTEM_TABLE *system, uint8_t *identity)
     return find_area(system, &area) ? from_area(&area, &wanted, identity)
                                     : from_fw_cfg(&wanted, identity);
 }
+
+int key_area_exists(const EFI_SYSTEM_TABLE *system)
+{
+    struct area area;
+
+    return find_area(system, &area);
+}

@@ -31,4 +31,8 @@ EFI_STATUS key_load(EFI_SYSTEM_TABLE *system, uint8_t *key);
  */
 EFI_STATUS key_load_identity(EFI_SYSTEM_TABLE *system, uint8_t *identity);
 
+/* key_area_exists - does the firmware publish an area for launch secrets? Whoever does not use it must
+ * not take state and memory from the host: that would be a way around the seal. */
+int key_area_exists(const EFI_SYSTEM_TABLE *system);
+
 #endif

@@ -15,6 +15,7 @@
 #include "console.h"
 #include "image.h"
 #include "io.h"
+#include "key.h"
 #include "load.h"
 #include "memory.h"
 #include "place.h"
@@ -104,6 +105,12 @@ static EFI_STATUS open_any(struct loader *loader)
     if (choice.backend == IMAGE_ANY &&
         (source_exists(loader->application, loader->system, "state") ||
          source_exists(loader->application, loader->system, "plan"))) {
+        if (key_area_exists(loader->system)) {
+            console_line(
+                "refused: state and plan: they are the host's, but this machine has an area "
+                "for launch secrets: give it a sealed image");
+            return EFI_SECURITY_VIOLATION;
+        }
         return open_inputs(loader);
     }
     return open_image(loader, &choice);

@@ -419,10 +419,18 @@ def launch_secret(parts):
                 check_memory=True)
 
 
+def other_mode(parts):
+    """State and plan by fw_cfg, where there are launch secrets: a way around the seal."""
+    return Boot([Run("launch secrets; state and plan by fw_cfg", "", "launch secret")], {},
+                {"opt/org.libresume/state": parts.files["state"],
+                 "opt/org.libresume/plan": parts.files["plan"],
+                 "opt/org.libresume.test/secret": secret_table(KEY)})
+
+
 BOOTS = {"files": files, "memory": sealed_only, "wrong-key": wrong_key, "no-key": no_key,
          "identity": identity, "fewer-vcpus": fewer_vcpus, "less-ram": less_ram,
          "other-cpu": other_cpu, "disk": disk, "fw-cfg": fw_cfg,
-         "launch-secret": launch_secret}
+         "launch-secret": launch_secret, "other-mode": other_mode}
 
 
 # ---- Without an application around it ----------------------------------------------------------
