@@ -316,7 +316,7 @@ problems=$(
     tail -c "+$((cut + 1))" "$console" |
         grep -aE '^kernel: [0-4] |^kernel: .*(BUG|WARNING|stall|clocksource)|^\[ *[0-9]+\.[0-9]+\] ' |
         # Said on a busy machine; of two clocks that agree to a thousandth.
-        awk '/hrtimer: interrupt took/ { next }
+        awk '/hrtimer: interrupt took|clocksource: .* read-back delay of/ { next }
              /clocksource: Long readout interval/ {
                  apart = $(NF - 2) - $NF
                  if (apart < 0) apart = -apart

@@ -16,7 +16,9 @@ KERNEL = re.compile(r"kernel: (\d) (.*)$")
 # was never stopped came online).
 HARMLESS = re.compile(r"process \d+ \(\S+\) no longer affine to cpu\d+$|"
                       r"hrtimer: interrupt took \d+ ns$|"
-                      r"APIC: Stale IRR: [0-3][08]0{6}(,0{8}){7} ISR: 0{8}(,0{8}){7}$")
+                      r"APIC: Stale IRR: [0-3][08]0{6}(,0{8}){7} ISR: 0{8}(,0{8}){7}$|"
+                      r"clocksource: timekeeping watchdog on CPU\d+: \w+ wd-wd read-back delay of \d+ns$|"
+                      r"clocksource: wd-\w+-wd read-back delay of \d+ns, clock-skew test skipped!$")
 # Said when the kernel compares its clocks later than it wanted, as on a busy host.
 LATE_LOOK = re.compile(r"clocksource: Long readout interval, skipping watchdog check: "
                        r"cs_nsec: (\d+) wd_nsec: (\d+)$")

@@ -83,6 +83,13 @@ class Kernel(unittest.TestCase):
         self.assertEqual(len(check_kernel(late.format(1018270440))), 1)
         self.assertEqual(len(check_kernel(late.format(0))), 1)
         self.assertEqual(check_kernel("kernel: 4 hrtimer: interrupt took 8772870 ns\n"), [])
+        self.assertEqual(check_kernel(
+            "kernel: 4 clocksource: timekeeping watchdog on CPU1: hpet wd-wd read-back delay of 4159300ns\n"
+            "kernel: 4 clocksource: wd-tsc-wd read-back delay of 200550ns, clock-skew test skipped!\n"),
+            [])
+        self.assertEqual(len(check_kernel(
+            "kernel: 4 clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable "
+            "because the skew is too large:\n")), 1)
 
     def test_interrupt_for_a_cpu_that_comes_online(self):
         none = ",".join(["00000000"] * 8)
