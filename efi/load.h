@@ -20,7 +20,7 @@
 #include "image.h"
 #include "progress.h"
 
-/* What has been measured, or is to be, in one place (tests/bench). */
+/* Measured: docs/IMAGE.md, "Choices, measured". */
 #define LOAD_READ (UINT64_C(1) << 20)    /* bytes at a time, or a chunk where that is more */
 #define LOAD_SLOTS 8u                    /* reads that are not yet worked off, at most */
 #define LOAD_MEMORY (UINT64_C(12) << 20) /* bytes for them; two there are always */
