@@ -16,7 +16,7 @@ import time
 from typing import NamedTuple
 
 from guests import guest_of
-from harness import Failure, Machine, Settings, Skip, limit
+from harness import Failure, Machine, Settings, Skip, chosen, limit
 
 PAGE = 4096
 HOLE = (0xa0000, 0x100000)
@@ -39,6 +39,7 @@ class Scene(NamedTuple):
     key: bool = True
     where: str = "partition"  # or file, fw_cfg
     target: dict = {}        # what is different on the target's command line
+    target_ovmf: str = "default"  # its firmware
     says: tuple = ()         # expressions
 
 
@@ -58,6 +59,7 @@ SCENES = {
     "park-more-ram": Scene(**PROBE, target={"ram": "768M"}),
     "park-more-devices": Scene(**PROBE, target={
         "extra": "-device virtio-rng-pci -device qemu-xhci -device virtio-net-pci"}),
+    "park-other-firmware": Scene(**PROBE, target_ovmf="2025.02"),
 }
 REFUSED = {
     "refused-1": Scene(**PROBE | {"smp": 1, "variant": "kernel-timer"}, seal=("--compress", "none")),
@@ -183,6 +185,9 @@ def target_command(machine, scene, image):
         elif word == "-drive":
             drive = next(words)
             cleaned += [word, drive] if "if=pflash" in drive else []
+        elif word == "-bios" and scene.target_ovmf != "default":
+            cleaned += [word, chosen(Settings.ovmfs, {"ovmf": scene.target_ovmf}, "ovmf").bios]
+            next(words)
         else:
             cleaned.append(word)
     options = "image=" + {"partition": "partition", "file": "file:\\vm.rsm",
