@@ -35,7 +35,10 @@ EFI_STATUS load_allocate(EFI_SYSTEM_TABLE *system, struct image *image, uint64_t
     load->image = image;
     load->chunk_bytes = chunk;
     load->worker_count = processors < LOAD_WORKERS ? (uint32_t)processors : LOAD_WORKERS;
-    load->slot_count = LOAD_SLOTS;
+    load->slot_count = 2 + load->worker_count / 2;
+    if (load->slot_count > LOAD_SLOTS) {
+        load->slot_count = LOAD_SLOTS;
+    }
     while (load->slot_count > 2 && load->slot_count * slot > LOAD_MEMORY) {
         load->slot_count--;
     }
