@@ -3,6 +3,7 @@
 
 #include <resume/secret.h>
 
+#include "configuration_table.h"
 #include "console.h"
 #include "fw_cfg.h"
 #include "runtime.h"
@@ -34,19 +35,16 @@ struct wanted {
 static int find_area(const EFI_SYSTEM_TABLE *system, struct area *out)
 {
     const EFI_GUID guid = AREA_GUID;
+    const EFI_CONFIGURATION_TABLE *table = configuration_table_find(system, &guid);
 
-    for (UINTN i = 0; i < system->NumberOfTableEntries; i++) {
-        const EFI_CONFIGURATION_TABLE *table = &system->ConfigurationTable[i];
-
-        if (memcmp(&table->VendorGuid, &guid, sizeof(guid)) == 0) {
-            memset(out, 0, sizeof(*out));
-            if (table->VendorTable != NULL) {
-                memcpy(out, table->VendorTable, sizeof(*out));
-            }
-            return 1;
-        }
+    if (table == NULL) {
+        return 0;
     }
-    return 0;
+    memset(out, 0, sizeof(*out));
+    if (table->VendorTable != NULL) {
+        memcpy(out, table->VendorTable, sizeof(*out));
+    }
+    return 1;
 }
 
 /* Out of the caches too: the memory itself is to have the zeroes. */

@@ -42,7 +42,7 @@ void memory_map_free(EFI_SYSTEM_TABLE *system, struct memory_map *map)
     }
 }
 
-static int type_is_ram(uint32_t type)
+int memory_type_is_ram(uint32_t type)
 {
     switch (type) {
     case EfiLoaderCode:
@@ -78,7 +78,7 @@ int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length
 
             if (at >= d->PhysicalStart && at - d->PhysicalStart < size) {
                 type = d->Type;
-                if (type_is_ram(type)) {
+                if (memory_type_is_ram(type)) {
                     at = d->PhysicalStart + size;
                 }
                 break;

@@ -23,9 +23,12 @@ EFI_STATUS memory_map_take(EFI_SYSTEM_TABLE *system, struct memory_map *map);
 
 void memory_map_free(EFI_SYSTEM_TABLE *system, struct memory_map *map);
 
+/* memory_type_is_ram - is memory of this EFI_MEMORY_TYPE RAM that is free to use once boot services have
+ * ended and nothing of the firmware is needed any more? */
+int memory_type_is_ram(uint32_t type);
+
 /*
- * memory_map_is_ram - is every byte of [pa, pa + length) RAM that is free to use once boot services
- * have ended and nothing of the firmware is needed any more?
+ * memory_map_is_ram - is every byte of [pa, pa + length) of such a type?
  * Returns 1, or 0 with the first address that is not, and its EFI_MEMORY_TYPE (~0: no descriptor).
  */
 int memory_map_is_ram(const struct memory_map *map, uint64_t pa, uint64_t length,

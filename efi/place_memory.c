@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 #include "place_memory.h"
 
+#include "configuration_table.h"
 #include "console.h"
 #include "runtime.h"
 
@@ -81,32 +82,17 @@ struct resume_page_run place_memory_reserve(const struct memory_map *map)
 static const struct dxe_services *find_dxe_services(const EFI_SYSTEM_TABLE *system)
 {
     const EFI_GUID guid = DXE_SERVICES_GUID;
+    const EFI_CONFIGURATION_TABLE *table = configuration_table_find(system, &guid);
 
-    for (UINTN i = 0; i < system->NumberOfTableEntries; i++) {
-        if (memcmp(&system->ConfigurationTable[i].VendorGuid, &guid, sizeof(guid)) == 0) {
-            return system->ConfigurationTable[i].VendorTable;
-        }
-    }
-    return NULL;
+    return table != NULL ? table->VendorTable : NULL;
 }
 
 static uint32_t kind_of(uint32_t type)
 {
-    switch (type) {
-    case EfiConventionalMemory:
+    if (type == EfiConventionalMemory) {
         return RESUME_FRAME_FREE;
-    case EfiLoaderCode:
-    case EfiLoaderData:
-    case EfiBootServicesCode:
-    case EfiBootServicesData:
-    case EfiRuntimeServicesCode:
-    case EfiRuntimeServicesData:
-    case EfiACPIReclaimMemory:
-    case EfiACPIMemoryNVS:
-        return RESUME_FRAME_FIRMWARE;
-    default:
-        return RESUME_FRAME_UNUSABLE;
     }
+    return memory_type_is_ram(type) ? RESUME_FRAME_FIRMWARE : RESUME_FRAME_UNUSABLE;
 }
 
 static int add(struct place *place, uint64_t first, uint64_t pages, uint32_t kind)
