@@ -20,6 +20,7 @@
 #include "seal.h"
 #include "sealed.h"
 #include "snapshot_guest.h"
+#include "test_file.h"
 
 static const uint8_t key[RESUME_SEALED_KEY] = {9, 8, 7, 6, 5};
 
@@ -35,28 +36,6 @@ struct fixture {
     struct report_failure failure;
 };
 
-static void write_file(const char *path, const void *data, size_t length)
-{
-    FILE *out = fopen(path, "we");
-    assert_non_null(out);
-    assert_int_equal(fwrite(data, 1, length, out), length);
-    assert_int_equal(fclose(out), 0);
-}
-
-static uint8_t *read_file(const char *path, size_t *ret_length)
-{
-    FILE *in = fopen(path, "re");
-    assert_non_null(in);
-    assert_int_equal(fseek(in, 0, SEEK_END), 0);
-    *ret_length = (size_t)ftell(in);
-    rewind(in);
-    uint8_t *data = malloc(*ret_length + 1);
-    assert_non_null(data);
-    assert_int_equal(fread(data, 1, *ret_length, in), *ret_length);
-    fclose(in);
-    return data;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -71,7 +50,7 @@ static int setup(void **state)
     assert_int_equal(setenv("TMPDIR", f->folder, 1), 0);
     snprintf(f->image, sizeof(f->image), "%s/vm.rsm", f->folder);
     snprintf(f->key_file, sizeof(f->key_file), "%s/key", f->folder);
-    write_file(f->key_file, key, sizeof(key));
+    test_file_write(f->key_file, key, sizeof(key));
     assert_int_equal(chmod(f->key_file, 0600), 0);
     *state = f;
     return 0;
@@ -195,9 +174,9 @@ static void keys_are_checked(void **state)
     struct fixture *f = *state;
     uint8_t wrong[RESUME_SEALED_KEY] = {1};
     seal(f, key);
-    write_file(f->key_file, wrong, sizeof(wrong));
+    test_file_write(f->key_file, wrong, sizeof(wrong));
     assert_says(f, open_image(f, true), EXIT_CODE_REFUSED, "sealed with another key");
-    write_file(f->key_file, wrong, sizeof(wrong) - 1);
+    test_file_write(f->key_file, wrong, sizeof(wrong) - 1);
     assert_says(f, open_image(f, true), EXIT_CODE_REFUSED, "less than 32 bytes");
     assert_says(f, open_with(f, (struct resume_input_options){.verify = true}), EXIT_CODE_REFUSED,
                 "nothing to compare with (give the key");
@@ -214,7 +193,7 @@ static void only_the_wanted_image_will_do(void **state)
         if (open_with(f, options) != 0)
             fail_msg("%s", f->failure.why);
         /* The firmware is told as well. */
-        uint8_t *told = read_file(f->input.identity_path, &length);
+        uint8_t *told = test_file_read(f->input.identity_path, &length);
         assert_int_equal(length, RESUME_SEALED_IDENTITY);
         assert_memory_equal(told, f->sealed.identity, RESUME_SEALED_IDENTITY);
         free(told);
@@ -263,7 +242,7 @@ static void rewrite(struct fixture *f, const char *anchor, const char *from, con
     assert_int_equal(sealed_source_open(f->image, &source, &fd, &f->failure), 0);
     assert_int_equal(resume_sealed_header(&source, &header, &diag), 0);
     close(fd);
-    uint8_t *data = read_file(f->image, &length);
+    uint8_t *data = test_file_read(f->image, &length);
     char *facts = strndup((const char *)data + header.host, header.host_length);
     assert_non_null(facts);
     char *at = strstr(facts, anchor);
@@ -277,7 +256,7 @@ static void rewrite(struct fixture *f, const char *anchor, const char *from, con
     uint8_t *structures = data + header.structures;
     protect_apply(RESUME_SEALED_CHECKSUM, NULL, PROTECT_STRUCTURES, 0, data,
                   RESUME_SEALED_HEADER_SIZE, structures, end, structures + end);
-    write_file(f->image, data, length);
+    test_file_write(f->image, data, length);
     free(facts);
     free(data);
 }
@@ -325,11 +304,11 @@ static void damage_to_what_the_host_reads_is_found(void **state)
     seal(f, key);
     assert_int_equal(open_image(f, true), 0);
     size_t length;
-    uint8_t *data = read_file(f->image, &length);
+    uint8_t *data = test_file_read(f->image, &length);
     /* Behind the header there are facts and device part. */
     for (size_t at = 9; at < RESUME_SEALED_HEADER_SIZE + f->sealed.devices; at += 401) {
         data[at] ^= 4;
-        write_file(f->image, data, length);
+        test_file_write(f->image, data, length);
         data[at] ^= 4;
         if (open_image(f, true) != -EXIT_CODE_REFUSED)
             fail_msg("byte %zu has been changed", at);

@@ -22,6 +22,7 @@
 #include "seal.h"
 #include "sealed.h"
 #include "snapshot_guest.h"
+#include "test_file.h"
 
 static const uint8_t key[RESUME_SEALED_KEY] = {1, 2, 3, 200, 5};
 
@@ -36,14 +37,6 @@ struct fixture {
     struct open_result opened;
 };
 
-static void write_file(const char *path, const void *data, size_t length)
-{
-    FILE *out = fopen(path, "w");
-    assert_non_null(out);
-    assert_int_equal(fwrite(data, 1, length, out), length);
-    assert_int_equal(fclose(out), 0);
-}
-
 static int begin(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -57,7 +50,7 @@ static int begin(void **state)
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->image, sizeof(f->image), "%s/vm.rsm", f->folder);
     snprintf(f->key_file, sizeof(f->key_file), "%s/key", f->folder);
-    write_file(f->key_file, key, sizeof(key));
+    test_file_write(f->key_file, key, sizeof(key));
     assert_int_equal(chmod(f->key_file, 0600), 0);
     *state = f;
     return 0;
@@ -154,17 +147,6 @@ static void keys_are_asked_for(void **state)
     assert_says(f, open_it(f, key, NULL), EXIT_CODE_REFUSED, "it is not sealed");
 }
 
-static void flip(const struct fixture *f, uint64_t offset)
-{
-    uint8_t byte;
-    int fd = open(f->image, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)offset), 1);
-    byte ^= 0x20;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
-    close(fd);
-}
-
 static void each_piece_is_named_when_it_is_damaged(void **state)
 {
     struct fixture *f = *state;
@@ -189,9 +171,9 @@ static void each_piece_is_named_when_it_is_damaged(void **state)
             {h->data, "chunk 0, tag"},
             {h->total - 1, "tag"}};
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-            flip(f, cases[i].offset);
+            test_file_flip(f->image, cases[i].offset);
             assert_says(f, open_it(f, with, NULL), EXIT_CODE_REFUSED, cases[i].word);
-            flip(f, cases[i].offset);
+            test_file_flip(f->image, cases[i].offset);
         }
         assert_int_equal(open_it(f, with, NULL), 0);
         const uint64_t cuts[] = {
@@ -225,7 +207,7 @@ static void outputs_are_not_overwritten(void **state)
 {
     struct fixture *f = *state;
     char path[128];
-    write_file(f->image, "mine", 4);
+    test_file_write(f->image, "mine", 4);
     assert_says(f, seal(f, key, RESUME_SEALED_LZ4, SEAL_CHUNK_PAGES), EXIT_CODE_REFUSED,
                 "it exists already");
     struct stat status;
@@ -234,7 +216,7 @@ static void outputs_are_not_overwritten(void **state)
     unlink(f->image);
     /* What an interrupted run left is replaced. */
     snprintf(path, sizeof(path), "%s.partial", f->image);
-    write_file(path, "left", 4);
+    test_file_write(path, "left", 4);
     report_use_stream(fopen("/dev/null", "w"));
     assert_int_equal(seal(f, key, RESUME_SEALED_LZ4, SEAL_CHUNK_PAGES), 0);
     report_use_stream(NULL);
@@ -249,10 +231,10 @@ static void key_files_have_32_bytes(void **state)
     memset(&f->failure, 0, sizeof(f->failure));
     assert_int_equal(sealed_key_read(f->key_file, got, &f->failure), 0);
     assert_memory_equal(got, key, sizeof(key));
-    write_file(f->key_file, bytes, 33);
+    test_file_write(f->key_file, bytes, 33);
     assert_says(f, sealed_key_read(f->key_file, got, &f->failure), EXIT_CODE_REFUSED,
                 "more than 32");
-    write_file(f->key_file, bytes, 31);
+    test_file_write(f->key_file, bytes, 31);
     assert_says(f, sealed_key_read(f->key_file, got, &f->failure), EXIT_CODE_REFUSED,
                 "less than 32");
     unlink(f->key_file);

@@ -21,6 +21,7 @@
 #include "compare.h"
 #include "seal.h"
 #include "snapshot_guest.h"
+#include "test_file.h"
 #include "unseal.h"
 
 static const uint8_t key[RESUME_SEALED_KEY] = {9, 8, 7, 6, 250};
@@ -196,17 +197,6 @@ static void without_the_key_only_what_the_host_may_know_is_there(void **state)
     assert_says(f, unseal_open(&f->unseal, f->image, key, NULL, &f->failure), "it is not sealed");
 }
 
-static void flip(const struct fixture *f, uint64_t offset)
-{
-    uint8_t byte;
-    int fd = open(f->image, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)offset), 1);
-    byte ^= 0x20;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
-    close(fd);
-}
-
 static void each_piece_is_named_when_it_is_damaged(void **state)
 {
     struct fixture *f = *state;
@@ -226,14 +216,14 @@ static void each_piece_is_named_when_it_is_damaged(void **state)
                  {h.data, "chunk 0"},
                  {h.total - 1, "chunk"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        flip(f, cases[i].offset);
+        test_file_flip(f->image, cases[i].offset);
         int result = open_it(f, key);
         if (result == 0)
             result = rebuild(f);
         assert_says(f, result, cases[i].word);
         assert_int_equal(f->stream_fd, -1);
         close_it(f);
-        flip(f, cases[i].offset);
+        test_file_flip(f->image, cases[i].offset);
     }
     assert_int_equal(open_it(f, key), 0);
     assert_int_equal(truncate(f->image, (off_t)h.total - 100), 0);
