@@ -61,12 +61,8 @@ class Parts:
         image.changes = []
         if change:
             change(image)
-        before = oracle.page_of
-        oracle.page_of = self.pages.__getitem__
-        try:
-            return bytes(image.build())
-        finally:
-            oracle.page_of = before
+        image.page_of = self.pages.__getitem__
+        return bytes(image.build())
 
 
 def edges(data):

@@ -145,6 +145,7 @@ class Image:
         self.vcpus = 2
         self.header_hook = self.index_hook = self.structures_hook = self.chunk_hook = None
         self.bytes_hook = None
+        self.page_of = page_of
 
     def pages(self):
         return [page for first, count in self.runs for page in range(first, first + count)]
@@ -181,7 +182,7 @@ class Image:
 
         stored, index, offset = b"", [], data
         for number, group in enumerate(groups):
-            packed = self.chunk(b"".join(map(page_of, group)))
+            packed = self.chunk(b"".join(map(self.page_of, group)))
             if self.chunk_hook:
                 packed = self.chunk_hook(number, packed)
             aad = self.salt + struct.pack("<QQQII", number, len(groups), group[0], len(group),
