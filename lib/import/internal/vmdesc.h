@@ -81,6 +81,7 @@ struct vmdesc {
     void *strings;      /* private: storage for paths */
     uint32_t *order;    /* private: the indices of each section's fields, by hash and path */
     uint8_t *owned;     /* private: the tail, when vmdesc_open_end has read it */
+    const char *const *wanted; /* private: the sections whose fields are kept; NULL: all */
 };
 
 /*
@@ -99,15 +100,17 @@ int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_
  * vmdesc_open_end - the same from a file, of which only the end is read: the description, and by it
  * the sections, which must be as described and follow upon the footer of section @before (the RAM).
  * Fails where vmdesc_find_tail may guess wrong.
- * @least: file offset before which the sections cannot begin.
+ * @least: file offset before which the sections cannot begin. @wanted: names of the sections whose fields
+ * are wanted, and NULL; all are walked and checked, and of the others no field is kept. Borrowed while it
+ * runs, may be NULL: all.
  * Errors: those of vmdesc_open and vmdesc_find_tail; ECONSISTENT (no such footer there).
  */
 int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_t least,
-                    uint32_t before, struct stream_error *error);
+                    uint32_t before, const char *const *wanted, struct stream_error *error);
 
 /* vmdesc_open_from - the same, when it is known where the sections begin. */
 int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64_t offset,
-                     struct stream_error *error);
+                     const char *const *wanted, struct stream_error *error);
 
 /*
  * vmdesc_description - the description as a tree, for who writes another one. To be released with

@@ -62,19 +62,22 @@ static int read_head(struct qemu_stream *stream, struct stream *head, uint64_t *
     return ram_add(&stream->ram, head, &event, error);
 }
 
+/* All that a vCPU's state is made of. */
+static const char *const cpu_sections[] = {"cpu", "cpu_common", "apic", "kvmclock", NULL};
+
 /* The device sections: from the end, or when that leads to nothing, by going all the way. */
 static int read_devices(struct qemu_stream *stream, struct stream *head, uint64_t least,
                         uint32_t id, struct stream_error *error)
 {
     struct stream_event event;
-    if (vmdesc_open_end(&stream->devices, stream->file, least, id, error) == 0)
+    if (vmdesc_open_end(&stream->devices, stream->file, least, id, cpu_sections, error) == 0)
         return 0;
     do {
         int ret = stream_next(head, &event, error);
         if (ret != 0)
             return ret;
     } while (event.kind != STREAM_DEVICES);
-    return vmdesc_open_from(&stream->devices, stream->file, event.offset, error);
+    return vmdesc_open_from(&stream->devices, stream->file, event.offset, cpu_sections, error);
 }
 
 static int read_stream(struct qemu_stream *stream, struct stream_error *error)

@@ -47,6 +47,7 @@ struct walk {
     size_t field_capacity;
     size_t section_capacity;
     uint32_t steps;
+    bool kept; /* the fields of this section */
     uint32_t depth;
     struct frame frame[JSON_TEXT_DEPTH_MAX];
     char path[PATH_MAX_LENGTH];
@@ -158,6 +159,10 @@ static int step(struct walk *walk)
 static int add_field(struct walk *walk, const char *type, uint32_t size, uint32_t array_len)
 {
     struct vmdesc *desc = walk->desc;
+    if (!walk->kept) {
+        walk->pos += (size_t)size * array_len;
+        return step(walk);
+    }
     if (desc->field_count == walk->field_capacity) {
         size_t capacity = walk->field_capacity * 2;
         struct vmdesc_field *fields = realloc(desc->fields, capacity * sizeof(*fields));
@@ -402,6 +407,15 @@ static int read_section_header(struct walk *walk, const struct vmdesc_json_secti
     return 0;
 }
 
+static bool is_wanted(const char *const *wanted, const char *name)
+{
+    if (wanted == NULL)
+        return true;
+    while (*wanted != NULL && strcmp(*wanted, name) != 0)
+        wanted++;
+    return *wanted != NULL;
+}
+
 static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
 {
     struct vmdesc *desc = walk->desc;
@@ -412,6 +426,7 @@ static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
     const char *problem = vmdesc_json_device(walk->json, device, &json);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
+    walk->kept = is_wanted(desc->wanted, json.name);
     int ret = append(walk, json.name, strlen(json.name));
     if (ret == 0)
         ret = skip_commands(walk);
@@ -495,6 +510,7 @@ int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error
     walk->limit = desc->vmdesc;
     int ret = walk_sections(walk);
     free(walk);
+    desc->wanted = NULL;
     desc->names = json->text;
     json->text = NULL;
     return ret;

@@ -95,7 +95,7 @@ int vmdesc_find_tail(int fd, uint64_t length, uint64_t *ret_offset, struct strea
  * has read when it has that much, and the description.
  */
 static int walk_from(struct end *end, const struct import_file *file, uint64_t offset,
-                     struct vmdesc *out, struct stream_error *error)
+                     const char *const *wanted, struct vmdesc *out, struct stream_error *error)
 {
     uint64_t vmdesc = end->from + end->vmdesc;
     size_t json_length = stream_be32(end->bytes + end->vmdesc + 1);
@@ -116,6 +116,7 @@ static int walk_from(struct end *end, const struct import_file *file, uint64_t o
         .json = (size_t)(vmdesc - offset) + 5,
         .json_length = json_length,
         .owned = end->bytes,
+        .wanted = wanted,
     };
     end->bytes = NULL;
     return vmdesc_walk(out, &end->json, error);
@@ -142,7 +143,7 @@ static int check_before(const struct import_file *file, uint64_t offset, uint64_
 }
 
 int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_t least,
-                    uint32_t before, struct stream_error *error)
+                    uint32_t before, const char *const *wanted, struct stream_error *error)
 {
     struct vmdesc out = {.tail = NULL};
     struct end end = {.bytes = NULL};
@@ -150,7 +151,7 @@ int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_
     if (ret == 0)
         ret = check_before(file, end.sections, least, before, error);
     if (ret == 0)
-        ret = walk_from(&end, file, end.sections, &out, error);
+        ret = walk_from(&end, file, end.sections, wanted, &out, error);
     free_end(&end);
     if (ret != 0)
         vmdesc_close(&out);
@@ -160,7 +161,7 @@ int vmdesc_open_end(struct vmdesc *desc, const struct import_file *file, uint64_
 }
 
 int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64_t offset,
-                     struct stream_error *error)
+                     const char *const *wanted, struct stream_error *error)
 {
     struct vmdesc out = {.tail = NULL};
     struct end end = {.bytes = NULL};
@@ -174,7 +175,7 @@ int vmdesc_open_from(struct vmdesc *desc, const struct import_file *file, uint64
                                 &end.json, error);
     }
     if (ret == 0)
-        ret = walk_from(&end, file, offset, &out, error);
+        ret = walk_from(&end, file, offset, wanted, &out, error);
     free_end(&end);
     if (ret != 0)
         vmdesc_close(&out);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
+#define _GNU_SOURCE /* memrchr */
 #include "vmdesc_json.h"
 
 #include <string.h>
@@ -14,10 +15,10 @@ int vmdesc_json_locate(const uint8_t *tail, size_t length, size_t *ret_index)
     if (end < 7)
         return RESUME_EMISSING;
     const size_t least = end > VMDESC_JSON_MAX + 5 ? end - (VMDESC_JSON_MAX + 5) : 0;
-    for (size_t i = end - 6; i-- > least;) {
-        /* All of the text is passed over here. */
-        if (tail[i] != STREAM_TYPE_VMDESC)
-            continue;
+    const uint8_t *found;
+    for (size_t i = end - 6;
+         i > least && (found = memrchr(tail + least, STREAM_TYPE_VMDESC, i - least)) != NULL;) {
+        i = (size_t)(found - tail);
         if (stream_be32(tail + i + 1) == end - i - 5 && tail[i + 5] == '{') {
             *ret_index = i;
             return 0;
