@@ -60,12 +60,31 @@ int seal_output_write(struct seal_output *out, uint64_t offset, const void *data
     return 0;
 }
 
+static int write_pending(struct seal_output *out, struct report_failure *failure)
+{
+    const size_t length = out->pending_length;
+    out->pending_length = 0;
+    return seal_output_write(out, out->pending_offset, out->pending, length, failure);
+}
+
 int seal_output_append(struct seal_output *out, const void *data, size_t length,
                        struct report_failure *failure)
 {
+    int result = 0;
     if (out->hashing)
         br_sha256_update(&out->hash, data, length);
-    int result = seal_output_write(out, out->position, data, length, failure);
+    if (out->pending_offset + out->pending_length != out->position ||
+        length > sizeof(out->pending) - out->pending_length) {
+        result = write_pending(out, failure);
+        out->pending_offset = out->position;
+    }
+    if (length > sizeof(out->pending)) {
+        result =
+            result != 0 ? result : seal_output_write(out, out->position, data, length, failure);
+    } else {
+        memcpy(out->pending + out->pending_length, data, length);
+        out->pending_length += length;
+    }
     out->position += length;
     return result;
 }
@@ -89,9 +108,12 @@ static int flush_folder(const char *path, struct report_failure *failure)
 
 int seal_output_commit(struct seal_output *out, struct report_failure *failure)
 {
+    int result = write_pending(out, failure);
+    if (result != 0)
+        return result;
     if (fsync(out->fd) < 0)
         return report_fail_errno(failure, errno, SEAL_WHAT, out->partial);
-    int result = renameat2(AT_FDCWD, out->partial, AT_FDCWD, out->path, RENAME_NOREPLACE);
+    result = renameat2(AT_FDCWD, out->partial, AT_FDCWD, out->path, RENAME_NOREPLACE);
     if (result < 0 && (errno == EINVAL || errno == ENOSYS)) {
         /* The file system cannot do that. */
         struct stat status;

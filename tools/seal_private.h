@@ -44,6 +44,9 @@ struct seal_stray {
     uint8_t fill;
 };
 
+/* What is appended comes in pieces of a few bytes. */
+#define SEAL_OUTPUT_PENDING ((size_t)64 << 10)
+
 /* The file that is written. */
 struct seal_output {
     int fd;
@@ -52,6 +55,9 @@ struct seal_output {
     uint64_t position;
     bool hashing;
     br_sha256_context hash;
+    uint64_t pending_offset; /* of what was appended and is not written yet */
+    size_t pending_length;
+    uint8_t pending[SEAL_OUTPUT_PENDING];
 };
 
 struct seal {
@@ -119,7 +125,8 @@ int seal_places_read(const struct seal *seal, struct seal_cursor *cursor, uint32
 void seal_places_free(struct seal *seal);
 
 /* Output: made beside its name, appended to, written to elsewhere, named. All fail with a
- * description in @failure. seal_output_end removes what was not named. */
+ * description in @failure. seal_output_end removes what was not named. What has been appended may be
+ * written as late as by seal_output_commit, which may so fail in its place. */
 int seal_output_begin(struct seal_output *out, const char *path, struct report_failure *failure);
 int seal_output_append(struct seal_output *out, const void *data, size_t length,
                        struct report_failure *failure);
