@@ -10,6 +10,7 @@
 
 static SIMPLE_TEXT_OUTPUT_INTERFACE *output; /* NULL: none, or not any more */
 static uint16_t debug_port;
+static int discreet;
 
 void console_init(EFI_SYSTEM_TABLE *system)
 {
@@ -101,10 +102,18 @@ void console_show(const char *text)
     }
 }
 
+void console_set_discreet(void)
+{
+    discreet = 1;
+}
+
 EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag)
 {
     if (diag->code == 0) {
         console_line("refused: %s: %s", what, resume_strerror(err));
+    } else if (diag->vcpu != RESUME_NO_VCPU && discreet) {
+        console_line("refused: %s: %s: vCPU %u: %s of %s", what, resume_strerror(err),
+                     (uint64_t)diag->vcpu, diag->field, diag->where);
     } else if (diag->vcpu != RESUME_NO_VCPU) {
         console_line("refused: %s: %s: vCPU %u: %s of %s at %x is %x, expected %x", what,
                      resume_strerror(err), (uint64_t)diag->vcpu, diag->field, diag->where,

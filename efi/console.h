@@ -30,6 +30,9 @@ void console_line(const char *format, ...);
 /* console_show - text as it is, on the UEFI console only: for what is overwritten soon. */
 void console_show(const char *text);
 
+/* From here on console_refuse tells no value of a vCPU's registers: the host may not know them. */
+void console_set_discreet(void);
+
 /* console_refuse - "refused: WHAT: WHY", with the diagnosis if there is one; EFI_LOAD_ERROR. */
 EFI_STATUS console_refuse(const char *what, int err, const struct resume_diag *diag);
 

@@ -38,6 +38,7 @@ struct loader {
     struct memory_map map;
     struct prepared prepared;
     int from_image;
+    int discreet; /* the host may not know what the registers are */
 };
 
 /* Large, and wiped in the end. What follows the first is for images. */
@@ -88,9 +89,17 @@ static EFI_STATUS open_image(struct loader *loader, const struct image_choice *c
         return status;
     }
     loader->from_image = 1;
+    if (image.header.protection != RESUME_SEALED_CHECKSUM) {
+        loader->discreet = 1;
+        console_set_discreet();
+    }
     state = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_STATE, &state_length);
     plan = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_PLAN, &plan_length);
-    return open_guest(loader, state, state_length, plan, plan_length);
+    status = open_guest(loader, state, state_length, plan, plan_length);
+    if (status == EFI_SUCCESS && loader->discreet) {
+        resume_guest_set_discreet(&loader->guest);
+    }
+    return status;
 }
 
 /* An image, where the load options ask for one, or nothing else is there. */
@@ -178,6 +187,18 @@ static EFI_STATUS check_home(const struct loader *loader)
     return EFI_SUCCESS;
 }
 
+static void say_home(const struct loader *loader)
+{
+    const struct resume_home *home = &loader->guest.plan.home;
+
+    /* The linear address would give away where the kernel has put itself. */
+    if (loader->discreet) {
+        console_line("home: %u KiB (physical %x)", home->length / 1024, home->pa);
+    } else {
+        console_line("home: %u KiB at %x (physical %x)", home->length / 1024, home->va, home->pa);
+    }
+}
+
 /* ---- Up to the point of no return ---- */
 
 static EFI_STATUS prepare(struct loader *loader)
@@ -263,8 +284,7 @@ EFI_STATUS efi_main(EFI_HANDLE application, EFI_SYSTEM_TABLE *system)
         status = check_machine(&loader);
     }
     if (status == EFI_SUCCESS) {
-        console_line("home: %u KiB at %x (physical %x)", loader.guest.plan.home.length / 1024,
-                     loader.guest.plan.home.va, loader.guest.plan.home.pa);
+        say_home(&loader);
         console_line("processors: %u of %u; paging: %u levels here, %u in the guest",
                      (uint64_t)loader.guest.set.active, (uint64_t)loader.guest.set.count,
                      (cpu_read_cr4() & CR4_LA57) != 0 ? 5 : UINT64_C(4),

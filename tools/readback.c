@@ -123,9 +123,9 @@ void readback_take(void *ctx, const char *line)
         take_ledger(readback, line);
     } else if (strncmp(line, "differs ", 8) == 0 && !differs->came &&
                number_of(line, " cpu=", &vcpu) && number_of(line, " field=", &field) &&
-               number_of(line, " wanted=", &differs->wanted) &&
-               number_of(line, " got=", &differs->got) && vcpu <= UINT32_MAX &&
-               field <= UINT32_MAX) {
+               vcpu <= UINT32_MAX && field <= UINT32_MAX) {
+        differs->told = number_of(line, " wanted=", &differs->wanted) &&
+                        number_of(line, " got=", &differs->got);
         differs->vcpu = (uint32_t)vcpu;
         differs->field = (uint32_t)field;
         differs->came = true;
@@ -172,6 +172,12 @@ int readback_differs(const struct readback *readback, const struct readback_diff
                      struct report_failure *failure)
 {
     char name[READBACK_NAME_MAX];
+    if (!differs->told)
+        return report_fail(
+            failure, EXIT_CODE_DIFFERENT, WHAT, WHERE, ADVICE,
+            "vCPU %" PRIu32 ": %s does not read back as restored; the firmware does not tell a "
+            "sealed guest's registers",
+            differs->vcpu, readback_name(readback, differs->vcpu, differs->field, name));
     /* Of the extended state, the trampoline tells how far it is as wanted. */
     if (differs->field == RESUME_LEDGER_XSAVE)
         return report_fail(failure, EXIT_CODE_DIFFERENT, WHAT, WHERE, ADVICE,

@@ -35,6 +35,7 @@ struct readback_difference {
     bool came;
     uint32_t vcpu;
     uint32_t field;
+    bool told; /* the next two; not when they may not be known outside */
     uint64_t wanted;
     uint64_t got;
 };

@@ -204,11 +204,14 @@ json_t *readback_json(const struct readback *readback)
     json_t *object = json_pack("{s:b, s:o}", "available", (int)readback->heard, "vcpus", vcpus);
     const struct readback_difference *differs = &readback->differs;
     char name[READBACK_NAME_MAX];
-    if (object != NULL && differs->came)
-        json_object_set_new(object, "stopped",
-                            json_pack("{s:I, s:s, s:o, s:o}", "vcpu", (json_int_t)differs->vcpu,
-                                      "field",
-                                      readback_name(readback, differs->vcpu, differs->field, name),
-                                      "wanted", hex(differs->wanted), "got", hex(differs->got)));
+    if (object == NULL || !differs->came)
+        return object;
+    json_t *stopped = json_pack("{s:I, s:s}", "vcpu", (json_int_t)differs->vcpu, "field",
+                                readback_name(readback, differs->vcpu, differs->field, name));
+    if (stopped != NULL && differs->told) {
+        json_object_set_new(stopped, "wanted", hex(differs->wanted));
+        json_object_set_new(stopped, "got", hex(differs->got));
+    }
+    json_object_set_new(object, "stopped", stopped);
     return object;
 }

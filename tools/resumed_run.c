@@ -149,7 +149,7 @@ static int fail_silent(struct resumed *resumed, struct report_failure *failure)
     struct report_failure ignored = {0};
     char stages[800];
     for (uint32_t i = 0; i < resumed->parked->control.vcpu_count; i++) {
-        struct readback_difference differs = {.vcpu = i};
+        struct readback_difference differs = {.vcpu = i, .told = true};
         const uint64_t block = block_of(resumed, i);
         uint64_t field;
         uint64_t stage;

@@ -71,12 +71,15 @@ fault:
     text_here " error=0x"
     mov rax, [handoff(fault) + 8]
     call console_hex
+    cmp word [control(discreet)], 0
+    jne .stage
     text_here " rip=0x"
     mov rax, [handoff(fault) + 16]
     call console_hex
     text_here " cr2=0x"
     mov rax, [handoff(fault) + 24]
     call console_hex
+.stage:
     text_here " stage=0x"
     mov eax, [handoff(stage)]
     call console_hex

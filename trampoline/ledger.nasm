@@ -94,12 +94,15 @@ ledger_differs:
     text_here " field=0x"
     mov eax, [handoff(differs_field)]
     call console_hex
+    cmp word [control(discreet)], 0
+    jne .told
     text_here " wanted=0x"
     mov rax, [handoff(differs_wanted)]
     call console_hex
     text_here " got=0x"
     mov rax, [handoff(differs_got)]
     call console_hex
+.told:
     text_here 10
     call console_give
     lock inc dword [control(failed)]

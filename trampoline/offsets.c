@@ -135,6 +135,7 @@ int main(void)
     CONTROL(xsave_length);
     CONTROL(debug);
     CONTROL(debug_port);
+    CONTROL(discreet);
     CONTROL(tables_cr3);
     CONTROL(own_idtr);
     CONTROL(parked);

@@ -80,6 +80,11 @@ void resume_guest_set_moving(struct resume_guest *guest, const struct resume_mov
     guest->moving = moving;
 }
 
+void resume_guest_set_discreet(struct resume_guest *guest)
+{
+    guest->discreet = 1;
+}
+
 /* Read once before without an error. Returns 1 for a vCPU that is resumed. */
 static int active_vcpu(const struct resume_guest *guest, uint32_t index,
                        struct resume_vcpu *scratch)
@@ -125,6 +130,7 @@ int resume_guest_build(const struct resume_guest *guest, const struct resume_cpu
     input.last_out = guest->set.first;
     input.accel = guest->accel;
     input.debug_port = debug_port;
+    input.discreet = guest->discreet != 0;
     input.moving = guest->moving;
     err = resume_image_begin(&input, image, diag);
     for (uint32_t i = 0; err == RESUME_OK && i < guest->state.vcpu_count; i++) {

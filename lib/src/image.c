@@ -138,6 +138,7 @@ int resume_image_begin(const struct resume_image_input *input, uint8_t *image,
     control.xsave_length = input->layout->xsave_length;
     control.debug = input->debug_port != 0;
     control.debug_port = input->debug_port;
+    control.discreet = input->discreet;
     control.home_va = input->home->va;
     control.home_pa = input->home->pa;
     control.home_length = input->home->length;

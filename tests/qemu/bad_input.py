@@ -610,15 +610,25 @@ def handoff_offset(field):
     return int(found.group(1), 16)
 
 
-def spoiled_home(name, field, value, status, *words):
+def spoiled_home(name, field, value, status, *words, never=None):
     """Behind the point of no return nothing can be wrong that was checked before: so a kept capture
-    of a parked target is spoiled, in the home of vCPU 0. The trampoline must stop and say why."""
+    of a parked target is spoiled, in the home of vCPU 0. The trampoline must stop and say why. With `never`
+    the snapshot is sealed, and that must not be said by anybody."""
     def run(runner):
         machine, path = runner.copy("bad-trampoline-" + name)
         try:
             before = checksums(path)
             parked = machine.path("parked")
-            code, _, errors = machine.tool("resume", path, "--save-parked", parked, "--splice-to",
+            source, key = path, []
+            if never is not None:
+                key = ["--key", machine.path("key")]
+                with open(os.open(key[1], os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+                    file.write(os.urandom(32))
+                source = machine.path("vm.rsm")
+                code, _, errors = machine.tool("seal", *key, "-o", source, path)
+                if code != 0:
+                    raise Failure(f"resumectl seal: exit status {code}: {errors.strip()[-300:]}")
+            code, _, errors = machine.tool("resume", source, *key, "--save-parked", parked, "--splice-to",
                                            "/dev/null", "--", *machine.command(), seconds=240)
             if code != 0:
                 raise Failure(f"parking ended with status {code}: {errors.strip()[-300:]}")
@@ -627,8 +637,12 @@ def spoiled_home(name, field, value, status, *words):
                 place = data.index(b"MHANDOFF") + handoff_offset(field)
                 file.seek(place)
                 file.write(value.to_bytes(8, "little"))
-            said = expect(machine.tool("resume", path, "--parked", parked, "--",
-                                       *machine.command(), seconds=240), status, *words)
+            result = machine.tool("resume", source, *key, "--parked", parked, "--",
+                                  *machine.command(), seconds=240)
+            said = expect(result, status, *words)
+            found = never and re.search(never, result[1] + result[2])
+            if found:
+                raise Failure(f"what nobody may know is said: {found.group()}")
             if checksums(path) != before:
                 raise Failure("the snapshot was altered")
             return said
@@ -676,6 +690,12 @@ CASES = {
     # DR6 has bits that always read as ones.
     "bad-trampoline-differs": spoiled_home("differs", "dr6", 0, DIFFERENT, "vCPU 0", "dr6",
                                            "0xffff0ff0"),
+    "bad-trampoline-fault-sealed": spoiled_home(
+        "fault-sealed", "xcr0", 0, ENVIRONMENT, "vector=0x0*d", "error=0x", "stage=0x0*4", "cpu=0x0*0",
+        never="rip=|cr2="),
+    "bad-trampoline-differs-sealed": spoiled_home(
+        "differs-sealed", "dr6", 0, DIFFERENT, "vCPU 0", "dr6", "does not tell",
+        never="wanted|(?i:ffff0ff0)"),
     "firmware-from-disk": firmware_from_disk,
 }
 

@@ -309,7 +309,7 @@ def run_park(name, scene):
 
 
 def home_of(said):
-    found = re.search(r"^libresume: home: (\d+) KiB at 0x[0-9a-f]+ \(physical 0x([0-9a-f]+)\)$", said,
+    found = re.search(r"^libresume: home: (\d+) KiB(?: at 0x[0-9a-f]+)? \(physical 0x([0-9a-f]+)\)$", said,
                       re.M)
     if not found:
         raise Failure(f"the target does not say where the home is: {said!r}")

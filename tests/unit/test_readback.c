@@ -140,10 +140,29 @@ static void names_the_field_that_stopped_it(void **state)
                         "vCPU 2: msr 0xc0000102 KERNEL_GS_BASE does not read back as restored: "
                         "wanted 0xffff888000000002, got 0xdeadbeef");
     /* of the extended state: where it begins to differ */
-    const struct readback_difference xsave = {true, 0, 23, 0, 0x241};
+    const struct readback_difference xsave = {true, 0, 23, true, 0, 0x241};
     assert_int_equal(readback_differs(&f->readback, &xsave, &f->failure), -EXIT_CODE_DIFFERENT);
     assert_non_null(strstr(f->failure.why, "vCPU 0: the extended state"));
     assert_non_null(strstr(f->failure.why, "byte 0x240 "));
+}
+
+static void values_may_be_withheld(void **state)
+{
+    struct fixture *f = *state;
+    take(f, "2",
+         "======.....============="
+         "!.");
+    readback_take(&f->readback, "differs cpu=0x0000000000000002 field=0x0000000000000018");
+    assert_int_equal(readback_check(&f->readback, &f->failure), -EXIT_CODE_DIFFERENT);
+    assert_string_equal(f->failure.why,
+                        "vCPU 2: msr 0xc0000102 KERNEL_GS_BASE does not read back as restored; the "
+                        "firmware does not tell a sealed guest's registers");
+    json_t *json = readback_json(&f->readback);
+    json_t *stopped = json_object_get(json, "stopped");
+    assert_non_null(json_object_get(stopped, "field"));
+    assert_null(json_object_get(stopped, "wanted"));
+    assert_null(json_object_get(stopped, "got"));
+    json_decref(json);
 }
 
 static void a_difference_needs_no_line_of_its_own(void **state)
@@ -275,6 +294,7 @@ int main(void)
         READBACK_TEST(counts_each_kind),
         READBACK_TEST(names_fields_and_what_is_wanted),
         READBACK_TEST(names_the_field_that_stopped_it),
+        READBACK_TEST(values_may_be_withheld),
         READBACK_TEST(a_difference_needs_no_line_of_its_own),
         READBACK_TEST(misses_a_line),
         READBACK_TEST(finds_a_line_that_is_no_ledger),

@@ -24,7 +24,7 @@ struct resume_guest {
     struct resume_image_layout layout;
     struct resume_staging staging; /* how long the staging area is, and what lies where */
     uint32_t accel;                /* enum resume_accel of the machine that the state is from */
-    uint32_t reserved;
+    uint32_t discreet;             /* resume_guest_set_discreet; 0 after opening */
     const struct resume_moving *moving; /* resume_guest_set_moving; NULL after opening */
 };
 
@@ -51,6 +51,14 @@ int resume_guest_plan(struct resume_guest *guest, const void *plan, size_t lengt
 /* resume_guest_check_cpu - resume_cpu_check for every vCPU that is resumed. */
 int resume_guest_check_cpu(const struct resume_guest *guest, const struct resume_cpu *cpu,
                            struct resume_vcpu *scratch, struct resume_diag *diag);
+
+/*
+ * resume_guest_set_discreet - have resume_guest_build build an image of the home that tells the debug
+ * console no value of a register: for a guest whose state the hypervisor must not know. Which vCPU and
+ * which field stopped a resume is told nevertheless.
+ * @guest: opened; not NULL.
+ */
+void resume_guest_set_discreet(struct resume_guest *guest);
 
 /*
  * resume_guest_build - build the image of the home.

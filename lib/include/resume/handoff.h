@@ -158,7 +158,8 @@ struct resume_control {
     uint32_t xsave_length; /* bytes of the XSAVE image in a block, whole pages */
     uint32_t debug;        /* 1 = debug_port takes text */
     uint16_t debug_port;
-    uint16_t reserved[3];
+    uint16_t discreet; /* 1 = what goes there has no values of registers */
+    uint16_t reserved[2];
 
     uint64_t home_va;
     uint64_t home_pa;

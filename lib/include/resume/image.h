@@ -51,7 +51,7 @@ struct resume_image_input {
     uint32_t last_out;     /* index of one of those: leaves last, and refills the home */
     uint32_t accel;        /* enum resume_accel of the machine that the state is from */
     uint16_t debug_port;   /* I/O port of a debug console, 0 = none */
-    uint16_t reserved;
+    uint16_t discreet;     /* 1 = no register's value may go there; else 0 */
     /* NULL: the guest's memory is in place already. Of it `last`, `frames` and their count count. */
     const struct resume_moving *moving;
 };
