@@ -453,7 +453,7 @@ def boot_manager():
             "-drive", f"if=none,id=image,format=raw,read-only=on,file={image}",
             "-device", "virtio-blk-pci,drive=image"], "target")
         machine.console.wait_for(r"libresume: refused: image: .*", 120, "refusal", alive=machine.alive)
-        came = machine.console.wait_for(r"libresume: back to the firmware[\s\S]*(BdsDxe: .*|Shell> )", 120,
+        came = machine.console.wait_for(r"libresume: back to the firmware[\s\S]*(BdsDxe: .*\n|Shell> )", 120,
                                         "boot manager", alive=machine.alive, never="libresume: parked")
         return came.group(1).strip()
     finally:
