@@ -176,7 +176,7 @@ def check_run(number, run, text):
         raise Failure(f"{run.what}: run {number} says {mine!r}")
     if run.words not in refusals[0]:
         raise Failure(f"{run.what}: run {number} does not say {run.words!r}, but {refusals[0]!r}")
-    if re.search(r"vCPU.* is |home: .* at ", mine):
+    if re.search(r"vCPU \d+: .* is 0x|home: .* at 0x", mine):
         raise Failure(f"{run.what}: run {number} tells the host what a register is: {mine!r}")
     if int(end.group(1), 16) == 0 or "leaving the firmware" in mine:
         raise Failure(f"{run.what}: run {number} refuses, and goes on: {mine!r}")
