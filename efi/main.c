@@ -38,7 +38,6 @@ struct loader {
     struct memory_map map;
     struct prepared prepared;
     int from_image;
-    int discreet; /* the host may not know what the registers are */
 };
 
 /* Large, and wiped in the end. What follows the first is for images. */
@@ -84,19 +83,20 @@ static EFI_STATUS open_image(struct loader *loader, const struct image_choice *c
     const uint8_t *plan;
     size_t state_length;
     size_t plan_length;
+    int sealed;
 
     if (status != EFI_SUCCESS) {
         return status;
     }
     loader->from_image = 1;
-    if (image.header.protection != RESUME_SEALED_CHECKSUM) {
-        loader->discreet = 1;
-        console_set_discreet();
+    sealed = image.header.protection != RESUME_SEALED_CHECKSUM;
+    if (sealed) {
+        console_set_discreet(); /* before anything is said of the guest */
     }
     state = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_STATE, &state_length);
     plan = resume_sealed_part(&image.sealed, RESUME_SEALED_PART_PLAN, &plan_length);
     status = open_guest(loader, state, state_length, plan, plan_length);
-    if (status == EFI_SUCCESS && loader->discreet) {
+    if (status == EFI_SUCCESS && sealed) {
         resume_guest_set_discreet(&loader->guest);
     }
     return status;
@@ -192,7 +192,7 @@ static void say_home(const struct loader *loader)
     const struct resume_home *home = &loader->guest.plan.home;
 
     /* The linear address would give away where the kernel has put itself. */
-    if (loader->discreet) {
+    if (loader->guest.discreet) {
         console_line("home: %u KiB (physical %x)", home->length / 1024, home->pa);
     } else {
         console_line("home: %u KiB at %x (physical %x)", home->length / 1024, home->va, home->pa);

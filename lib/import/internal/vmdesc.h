@@ -81,7 +81,6 @@ struct vmdesc {
     void *strings;      /* private: storage for paths */
     uint32_t *order;    /* private: the indices of each section's fields, by hash and path */
     uint8_t *owned;     /* private: the tail, when vmdesc_open_end has read it */
-    const char *const *wanted; /* private: the sections whose fields are kept; NULL: all */
 };
 
 /*

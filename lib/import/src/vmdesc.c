@@ -47,7 +47,8 @@ struct walk {
     size_t field_capacity;
     size_t section_capacity;
     uint32_t steps;
-    bool kept; /* the fields of this section */
+    const char *const *wanted; /* sections whose fields are kept; NULL: all */
+    bool kept;                 /* those of this section */
     uint32_t depth;
     struct frame frame[JSON_TEXT_DEPTH_MAX];
     char path[PATH_MAX_LENGTH];
@@ -426,7 +427,7 @@ static int walk_section(struct walk *walk, uint32_t device, uint32_t index)
     const char *problem = vmdesc_json_device(walk->json, device, &json);
     if (problem != NULL)
         return fail(walk, RESUME_ERESERVED, problem);
-    walk->kept = is_wanted(desc->wanted, json.name);
+    walk->kept = is_wanted(walk->wanted, json.name);
     int ret = append(walk, json.name, strlen(json.name));
     if (ret == 0)
         ret = skip_commands(walk);
@@ -498,7 +499,8 @@ static int walk_sections(struct walk *walk)
     return vmdesc_sort(desc, walk->error);
 }
 
-int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error *error)
+int vmdesc_walk(struct vmdesc *desc, struct json_text *json, const char *const *wanted,
+                struct stream_error *error)
 {
     struct walk *walk = calloc(1, sizeof(*walk));
     if (walk == NULL)
@@ -506,11 +508,11 @@ int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error
                            "out of memory");
     walk->desc = desc;
     walk->json = json;
+    walk->wanted = wanted;
     walk->error = error;
     walk->limit = desc->vmdesc;
     int ret = walk_sections(walk);
     free(walk);
-    desc->wanted = NULL;
     desc->names = json->text;
     json->text = NULL;
     return ret;
@@ -529,7 +531,7 @@ int vmdesc_open(struct vmdesc *desc, const uint8_t *tail, size_t length, uint64_
     struct json_text json = {.text = NULL};
     ret = vmdesc_json_parse(tail + out.json, out.json_length, offset + out.json, &json, error);
     if (ret == 0)
-        ret = vmdesc_walk(&out, &json, error);
+        ret = vmdesc_walk(&out, &json, NULL, error);
     json_text_free(&json);
     if (ret != 0)
         vmdesc_close(&out);

@@ -116,10 +116,9 @@ static int walk_from(struct end *end, const struct import_file *file, uint64_t o
         .json = (size_t)(vmdesc - offset) + 5,
         .json_length = json_length,
         .owned = end->bytes,
-        .wanted = wanted,
     };
     end->bytes = NULL;
-    return vmdesc_walk(out, &end->json, error);
+    return vmdesc_walk(out, &end->json, wanted, error);
 }
 
 /* The footer of section @id, and perhaps commands without data behind it, end at @offset. */

@@ -12,9 +12,11 @@
 /*
  * vmdesc_walk - fill in sections and fields.
  * @desc: tail, tail_length, tail_offset and vmdesc are set, and the rest is zero. On failure it is to be
- * closed.  @json: the description, parsed; its text becomes @desc's. Errors: those of vmdesc_open.
+ * closed.  @json: the description, parsed; its text becomes @desc's.  @wanted: as for vmdesc_open_end.
+ * Errors: those of vmdesc_open.
  */
-int vmdesc_walk(struct vmdesc *desc, struct json_text *json, struct stream_error *error);
+int vmdesc_walk(struct vmdesc *desc, struct json_text *json, const char *const *wanted,
+                struct stream_error *error);
 
 /*
  * vmdesc_sort - make the fields of each section findable, and number those of the same path. Sections
